@@ -1,0 +1,77 @@
+package storage
+
+import "encoding/binary"
+
+// A Range is a named part of the key space. All its rows share a prefix, so it
+// is dropped in constant time. NS is the namespace's number (0 is the root
+// namespace), ID says which range of that namespace.
+type Range struct {
+	NS   uint32
+	ID   uint32
+	Kind RangeKind
+}
+
+// A RangeKind says how the rows of a range are addressed.
+type RangeKind byte
+
+// The kinds of range.
+const (
+	// Tree rows have paths; names are hidden; Children lists one level.
+	Tree RangeKind = iota
+	// Flat rows have paths and hidden names but cannot be listed: for large
+	// sets that are only ever looked up (tokens, leases).
+	Flat
+	// Ordered rows keep their keys as they are and are scanned in order: for
+	// indexes by time or owner. Never put a secret or a name in such a key.
+	Ordered
+	// Bare rows are neither sealed nor hidden: what must be read before the
+	// keys are known (seal configuration, the wrapped root key). Writers seal
+	// what needs sealing themselves.
+	Bare
+)
+
+// Every key range of the store has its line here. Numbers are part of the
+// format on disk: never reuse one.
+var (
+	Core      = Range{ID: 1, Kind: Bare}     // seal configuration, keyring, wrapped root key
+	System    = Range{ID: 2, Kind: Tree}     // cluster, CORS, UI headers, versions, counters of ids
+	Mounts    = Range{ID: 3, Kind: Tree}     // mount/<id>: the mount tables of all namespaces
+	Policies  = Range{ID: 4, Kind: Tree}     // acl/<name>
+	Tokens    = Range{ID: 5, Kind: Flat}     // token entries by salted id
+	Accessors = Range{ID: 6, Kind: Tree}     // accessor -> token
+	TokenTree = Range{ID: 7, Kind: Ordered}  // parent -> child
+	Leases    = Range{ID: 8, Kind: Tree}     // lease records by id
+	Due       = Range{ID: 9, Kind: Ordered}  // time -> job
+	When      = Range{ID: 10, Kind: Flat}    // job -> time
+	Owners    = Range{ID: 11, Kind: Ordered} // owner -> lease
+	Audits    = Range{ID: 12, Kind: Tree}    // audit devices and their salts
+	Wraps     = Range{ID: 13, Kind: Flat}    // wrapped answers by wrapping token
+)
+
+// firstMount is the first number given to a mount's own range.
+const firstMount = 1 << 16
+
+// MountRange is the range of the mount with the given number.
+func MountRange(ns, number uint32) Range {
+	return Range{NS: ns, ID: firstMount + number, Kind: Tree}
+}
+
+// In returns the same range of another namespace.
+func (r Range) In(ns uint32) Range {
+	r.NS = ns
+	return r
+}
+
+// Tables: the first byte of a row's key.
+const (
+	tableValue   = 'v' // v ns id H16(path) -> sealed value
+	tableChild   = 'c' // c ns id H16(parent) H16(parent/name) -> flags, sealed name
+	tableOrdered = 'x' // x ns id key -> sealed value
+	tableBare    = 'b' // b ns id path -> bytes
+)
+
+func (r Range) append(dst []byte, table byte) []byte {
+	dst = append(dst, table)
+	dst = binary.BigEndian.AppendUint32(dst, r.NS)
+	return binary.BigEndian.AppendUint32(dst, r.ID)
+}
