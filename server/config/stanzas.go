@@ -1,0 +1,165 @@
+package config
+
+import (
+	"strconv"
+	"strings"
+)
+
+// The stanzas but for the listener, which has its own file.
+
+func (c *Config) setStorage(d *decoder, e entry) {
+	found := d.labels(e.key, e)
+	if len(found) > 1 {
+		d.fail(found[1].pos, "only one %q stanza is possible in a file", e.key)
+		return
+	}
+	for _, l := range found {
+		s := Storage{Type: l.label}
+		switch l.label {
+		case "raft":
+			d.stanza("storage \"raft\"", l.body, s.raftFields(), repeats{"retry_join": true})
+		case "file":
+			d.stanza("storage \"file\"", l.body, fields{"path": str(&s.Path)}, nil)
+		case "inmem", "inmem_ha", "inmem_transactional":
+			s.Type = "inmem"
+			d.stanza("storage \"inmem\"", l.body, fields{}, nil)
+		default:
+			d.fail(l.pos, "storage %q is not served by this build: use raft or file with a path, or inmem", l.label)
+			continue
+		}
+		c.Storage = s
+	}
+}
+
+func (s *Storage) raftFields() fields {
+	return fields{
+		"path":                    str(&s.Path),
+		"node_id":                 str(&s.NodeID),
+		"performance_multiplier":  integer(&s.PerformanceMultiplier),
+		"trailing_logs":           integer(&s.TrailingLogs),
+		"snapshot_threshold":      integer(&s.SnapshotThreshold),
+		"snapshot_interval":       duration(&s.SnapshotInterval),
+		"max_entry_size":          integer(&s.MaxEntrySize),
+		"retry_join":              s.addRetryJoin,
+		"retry_join_as_non_voter": boolean(&s.NonVoter),
+		"max_mount_and_namespace_table_entry_size": ignored, // mounts are rows of their own here
+		"max_transaction_size":                     ignored,
+		"autopilot_reconcile_interval":             ignored,
+		"autopilot_update_interval":                ignored,
+		"autopilot_redundancy_zone":                unsupported("this build runs one node"),
+		"autopilot_upgrade_version":                unsupported("this build runs one node"),
+		"raft_wal":                                 ignored, // our log has its own format
+		"raft_log_verifier_enabled":                ignored, // our log is always verified
+		"raft_log_verification_interval":           ignored,
+	}
+}
+
+func (s *Storage) addRetryJoin(d *decoder, e entry) {
+	if len(s.RetryJoin) == 0 {
+		d.warn(e.pos, "%q is not served by this build: this node runs alone and does not join the others", e.key)
+	}
+	for _, n := range d.blocks(e.key, e.value) {
+		var j RetryJoin
+		d.stanza("retry_join", n, fields{
+			"leader_api_addr":         str(&j.LeaderAPIAddr),
+			"leader_tls_servername":   str(&j.TLSServerName),
+			"leader_ca_cert_file":     str(&j.CACertFile),
+			"leader_client_cert_file": str(&j.ClientCertFile),
+			"leader_client_key_file":  str(&j.ClientKeyFile),
+			"leader_ca_cert":          ignored, // PEM in the file; a key is not kept in memory for nothing
+			"leader_client_cert":      ignored,
+			"leader_client_key":       ignored,
+			"auto_join":               str(&j.AutoJoin),
+			"auto_join_scheme":        str(&j.AutoJoinScheme),
+			"auto_join_port":          integer(&j.AutoJoinPort),
+			"retry":                   ignored,
+		}, nil)
+		s.RetryJoin = append(s.RetryJoin, j)
+	}
+}
+
+// knownSeals are the kinds that Vault and OpenBao have. Their settings are not
+// read, since they hold credentials that nothing here uses.
+const knownSeals = " shamir transit awskms azurekeyvault gcpckms ocikms alicloudkms pkcs11 static kmip ovhcloud tcloudpublic kms "
+
+func (c *Config) addSeals(d *decoder, e entry) {
+	for _, l := range d.labels(e.key, e) {
+		if !strings.Contains(knownSeals, " "+l.label+" ") {
+			d.fail(l.pos, "unknown seal %q", l.label)
+			continue
+		}
+		s := Seal{Type: l.label}
+		for _, in := range l.body.entries {
+			set, ok := fields{"disabled": boolean(&s.Disabled), "name": str(&s.Name), "priority": integer(&s.Priority)}[strings.ToLower(in.key)]
+			if ok {
+				set(d, in)
+			}
+		}
+		if s.Type != "shamir" && !s.Disabled {
+			d.fail(l.pos, "seal %q is not supported yet by this build: remove the stanza to unseal with key shares", l.label)
+		}
+		c.Seals = append(c.Seals, s)
+	}
+}
+
+func (c *Config) addLockouts(d *decoder, e entry) {
+	for _, l := range d.labels(e.key, e) {
+		u := UserLockout{Type: l.label}
+		if !strings.Contains(" all userpass ldap approle ", " "+l.label+" ") {
+			d.fail(l.pos, "user_lockout %q must be one of all, userpass, ldap, approle", l.label)
+		}
+		d.stanza("user_lockout", l.body, fields{
+			"lockout_threshold":     integer(&u.Threshold),
+			"lockout_duration":      duration(&u.Duration),
+			"lockout_counter_reset": duration(&u.CounterReset),
+			"disable_lockout":       boolean(&u.Disable),
+		}, nil)
+		c.UserLockouts = append(c.UserLockouts, u)
+	}
+}
+
+func (t *Telemetry) fields() fields {
+	table := fields{
+		"prometheus_retention_time":          duration(&t.PrometheusRetention),
+		"disable_hostname":                   boolean(&t.DisableHostname),
+		"enable_hostname_label":              boolean(&t.EnableHostnameLabel),
+		"metrics_prefix":                     str(&t.MetricsPrefix),
+		"usage_gauge_period":                 duration(&t.UsageGaugePeriod),
+		"maximum_gauge_cardinality":          integer(&t.MaximumGaugeCardinality),
+		"lease_metrics_epsilon":              duration(&t.LeaseMetricsEpsilon),
+		"num_lease_metrics_buckets":          integer(&t.NumLeaseMetricsBuckets),
+		"add_lease_metrics_namespace_labels": boolean(&t.LeaseMetricsNamespaces),
+		"add_mount_point_rollback_metrics":   boolean(&t.MountPointRollbackMetric),
+		"filter_default":                     t.setFilterDefault,
+		"prefix_filter":                      strs(&t.PrefixFilter),
+	}
+	sink := unsupported("scrape sys/metrics instead")
+	for _, key := range strings.Fields(`statsite_address statsd_address dogstatsd_addr dogstatsd_tags
+		circonus_api_token circonus_api_app circonus_api_url circonus_submission_interval circonus_submission_url
+		circonus_check_id circonus_check_force_metric_activation circonus_check_instance_id circonus_check_search_tag
+		circonus_check_tags circonus_check_display_name circonus_broker_id circonus_broker_select_tag
+		stackdriver_project_id stackdriver_location stackdriver_namespace stackdriver_debug_logs`) {
+		table[key] = sink
+	}
+	return table
+}
+
+func (t *Telemetry) setFilterDefault(d *decoder, e entry) {
+	t.FilterDefault = new(bool)
+	boolean(t.FilterDefault)(d, e)
+}
+
+// octal is a file mode: "0640", "640" or the number 0640.
+func octal(to *int) setter {
+	return func(d *decoder, e entry) {
+		if e.value.text == "" && e.value.kind == text {
+			return
+		}
+		v, err := strconv.ParseUint(strings.TrimPrefix(e.value.text, "0o"), 8, 12)
+		if err != nil {
+			d.fail(e.pos, "%q must be a file mode in octal, such as \"0640\"", e.key)
+			return
+		}
+		*to = int(v)
+	}
+}
