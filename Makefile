@@ -1,0 +1,47 @@
+# make run   starts the server in dev mode: in memory, unsealed, token printed
+# make test  passes every test, and installs by itself what a test needs
+# make lint  gofmt, vet, golangci-lint and govulncheck, as CI does
+# make bench measures CPU per request against a bare net/http TLS server
+# make fuzz  runs each fuzz target for FUZZTIME
+# make crash kills the server with SIGKILL CRASHES times under load
+
+GO       ?= go
+FUZZTIME ?= 30s
+CRASHES  ?= 500
+SECRETS  ?= 1000000
+CACHE    := $(CURDIR)/.cache
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+DATE     ?= $(shell git log -1 --format=%cI 2>/dev/null || echo unknown)
+STAMP    := github.com/fastness-dev/fastness/internal/version
+LDFLAGS  := -X $(STAMP).Version=$(VERSION) -X $(STAMP).Commit=$(COMMIT) -X $(STAMP).Date=$(DATE)
+
+.PHONY: run build test lint bench fuzz crash clean
+
+run:
+	$(GO) run ./cmd/fastness server -dev
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/fastness ./cmd/fastness
+
+# The race detector needs a C compiler; without one the same tests run plain.
+# The client tests drive another process, which the detector does not see.
+test:
+	bash test/clients/debian.sh
+	bash tools/test.sh
+
+lint:
+	bash tools/lint.sh
+
+bench:
+	$(GO) run ./test/bench -secrets=$(SECRETS)
+
+fuzz:
+	bash tools/fuzz.sh $(FUZZTIME)
+
+crash:
+	$(GO) test -count=1 -timeout=2h -run=Crash ./test/... ./server/... -args -crashes=$(CRASHES)
+
+clean:
+	rm -rf bin $(CACHE) test/clients/node/node_modules
