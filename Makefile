@@ -11,7 +11,7 @@ CRASHES  ?= 500
 SECRETS  ?= 1000000
 CACHE    := $(CURDIR)/.cache
 
-VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null | sed s/^v// | grep . || echo unknown)
 COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 DATE     ?= $(shell git log -1 --format=%cI 2>/dev/null || echo unknown)
 STAMP    := github.com/fastness-dev/fastness/internal/version
