@@ -1,0 +1,238 @@
+// Package engine is what a mount is made of: a [Spec] is a table of typed
+// functions, and the signature of a function says what it takes, what it
+// answers, whether it may write, and therefore where it may run. Decoding,
+// validation, help, OpenAPI, capabilities and forwarding follow from the table.
+//
+// It promises an engine that a function declared with [Read] or [List] cannot
+// write (it is handed a type without the methods), that a function declared
+// with [Write] commits as one transaction or not at all and may be run again on
+// a conflict, and that no function sees storage outside its own mount.
+//
+// It is not a framework for HTTP: package wire owns verbs and envelopes.
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/fastness-dev/fastness/api"
+	"github.com/fastness-dev/fastness/storage"
+)
+
+// A Kind says where an engine may be mounted.
+type Kind string
+
+// The kinds of engine.
+const (
+	Secret Kind = "secret" // anywhere
+	Auth   Kind = "auth"   // under auth/
+	System Kind = "system" // sys/, auth/token/, cubbyhole/, identity/: once, by the server
+)
+
+// A Caller is who asks, as far as an engine needs to know.
+type Caller struct {
+	TokenID     string // storage id of the token; it cannot be used as a token
+	Accessor    string
+	DisplayName string
+	EntityID    string
+	Policies    []string // all that apply, sorted
+	Root        bool
+	Address     string // IP of the client
+	Namespace   string // path, "" is the root namespace
+}
+
+// A Mount is the mount that an engine instance serves.
+type Mount struct {
+	Path        string // with trailing slash
+	Accessor    string
+	UUID        string
+	Type        string
+	Options     map[string]string
+	DefaultTTL  time.Duration // resolved against the system's default
+	MaxTTL      time.Duration
+	Description string
+}
+
+// A View reads the state of one mount at one index of the log.
+type View interface {
+	storage.View
+	Context() context.Context
+	// Caller says who asks. It is the zero Caller in a job.
+	Caller() *Caller
+	// Mount is the mount that is served, as of this transaction.
+	Mount() *Mount
+	// Now is the time of the request, the same throughout a transaction.
+	Now() time.Time
+	// Warn adds a sentence to the answer's warnings.
+	Warn(format string, args ...any)
+}
+
+// A Tx also writes; what it writes commits with the token, lease and answer.
+type Tx interface {
+	View
+	storage.Writer
+	// At runs Jobs[job] with the id at the given time or soon after, on the
+	// active node, in a transaction of its own. It replaces an earlier time.
+	At(when time.Time, job, id string)
+	// Cancel takes At back.
+	Cancel(job, id string)
+}
+
+// None is the request of a route without parameters, or the answer of one that
+// says nothing (204).
+type None struct{}
+
+// Raw answers with bytes of its own: a certificate, a metrics page.
+type Raw struct {
+	Status      int // 0 is 200
+	ContentType string
+	Body        []byte
+}
+
+// An Answer is for functions that answer more than data. Functions whose whole
+// answer is data return their own type instead.
+type Answer struct {
+	Data          any // encoded with encoding/json; json.RawMessage goes through
+	Auth          *api.Auth
+	Wrap          *api.WrapInfo
+	LeaseDuration time.Duration // shown as lease_duration; no lease is made
+	Status        int           // 0 is 200
+	Raw           *Raw
+	Stored        []byte // a stored answer, replayed as it was (unwrap)
+}
+
+// Keys is the answer of a List. Empty is 404, as Vault answers.
+type Keys struct {
+	Keys []string       `json:"keys"`
+	Info map[string]any `json:"key_info,omitempty"`
+}
+
+// List makes Keys.
+func KeysOf(names []string) Keys { return Keys{Keys: names} }
+
+// A Spec is the whole declaration of an engine whose instances are *E.
+type Spec[E any] struct {
+	Name    string // the type a mount is made with: "kv"
+	Kind    Kind
+	Match   map[string]string // options that choose this spec among those of one name
+	Version string            // of the engine, as plugin_version shows it
+	Help    string            // one line
+	Open    func(Mount) (*E, error)
+	Routes  Routes[E]
+	Jobs    Jobs[E]
+	// Check validates a mount's options before it is made or tuned.
+	Check func(options map[string]string) error
+	// Upgrade is run, once, when a mount changes to this spec from another of
+	// its name (kv version 1 to 2).
+	Upgrade func(tx Tx, from Info) error
+}
+
+// Routes are the paths of an engine.
+type Routes[E any] []Route[E]
+
+// Jobs are what an engine does later, by name.
+type Jobs[E any] map[string]func(e *E, tx Tx, id string) error
+
+// Info says what a Type is.
+type Info struct {
+	Name    string
+	Kind    Kind
+	Match   map[string]string
+	Version string
+	Help    string
+	Routes  []*RouteInfo
+}
+
+// A Type is a Spec with its E forgotten: what catalog, mount and openapi hold.
+type Type interface {
+	Info() *Info
+	Open(Mount) (Instance, error)
+	CheckOptions(map[string]string) error
+	Upgrade(tx Tx, from Info) error
+}
+
+// An Instance is an opened engine.
+type Instance interface {
+	// Find matches a path below the mount and an operation to a route.
+	Find(op Op, path string) (Match, error)
+	// Job runs one job.
+	Job(tx Tx, job, id string) error
+}
+
+// Type compiles the spec. It panics when two routes claim one path or a
+// request type cannot be decoded: a mistake in the program.
+func (s *Spec[E]) Type() Type {
+	t := &compiled[E]{spec: s, info: &Info{Name: s.Name, Kind: s.Kind, Match: s.Match, Version: s.Version, Help: s.Help}}
+	for i := range s.Routes {
+		r := &s.Routes[i]
+		r.Info.plan = planOf(r.Info.Request)
+		t.info.Routes = append(t.info.Routes, r.Info)
+		if err := t.tree.add(r.Info.Pattern, r.Info.ops, i); err != nil {
+			panic(fmt.Sprintf("engine %s: %v", s.Name, err))
+		}
+	}
+	return t
+}
+
+type compiled[E any] struct {
+	spec *Spec[E]
+	info *Info
+	tree tree
+}
+
+func (t *compiled[E]) Info() *Info { return t.info }
+
+func (t *compiled[E]) CheckOptions(o map[string]string) error {
+	if t.spec.Check == nil {
+		return nil
+	}
+	return t.spec.Check(o)
+}
+
+func (t *compiled[E]) Upgrade(tx Tx, from Info) error {
+	if t.spec.Upgrade == nil {
+		return nil
+	}
+	return t.spec.Upgrade(tx, from)
+}
+
+func (t *compiled[E]) Open(m Mount) (Instance, error) {
+	e := new(E)
+	if t.spec.Open != nil {
+		var err error
+		if e, err = t.spec.Open(m); err != nil {
+			return nil, fmt.Errorf("open %s at %s: %w", t.spec.Name, m.Path, err)
+		}
+	}
+	return &instance[E]{t, e}, nil
+}
+
+type instance[E any] struct {
+	*compiled[E]
+	e *E
+}
+
+func (in *instance[E]) Job(tx Tx, job, id string) error {
+	f := in.spec.Jobs[job]
+	if f == nil {
+		return fmt.Errorf("engine %s has no job %q", in.spec.Name, job)
+	}
+	return f(in.e, tx, id)
+}
+
+// Find matches a path and an operation. It returns ErrNoRoute when nothing
+// matches the path and ErrNoOperation when something does, but not this op.
+func (in *instance[E]) Find(op Op, path string) (Match, error) {
+	i, caps, known := in.tree.find(op, path)
+	switch {
+	case i >= 0:
+		r := &in.spec.Routes[i]
+		e := in.e
+		return Match{Info: r.Info, captures: caps, run: func(c *Call) (*Answer, error) { return r.run(e, c) },
+			exists: func(c *Call) (bool, error) { return r.exists(e, c) }}, nil
+	case known:
+		return Match{}, ErrNoOperation
+	}
+	return Match{}, ErrNoRoute
+}

@@ -1,0 +1,361 @@
+package storage
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// A conflict says that something a transaction read was changed by another
+// one; with is closed when that one is applied or has failed.
+type conflict struct{ with <-chan struct{} }
+
+func (*conflict) Error() string { return "conflict with a concurrent transaction" }
+
+// A group is the transactions of one entry.
+type group struct {
+	first, last uint64
+	ops         []byte
+	done        chan struct{}
+	index       uint64
+	err         error
+}
+
+// commits orders transactions: checking for conflicts and taking a place in the
+// order happen under one lock, so whatever a transaction was checked against is
+// before it in the log.
+type commits struct {
+	mu      sync.Mutex
+	seq     uint64 // last transaction that was given a place
+	applied uint64 // last own transaction that is visible
+	floor   uint64 // what happened up to here is forgotten: older snapshots conflict
+	open    *group // takes transactions until the proposer collects it
+	flying  map[uint64]*group
+	keys    map[string]uint64 // row key -> last transaction that wrote it
+	ranges  map[uint64]uint64 // range -> last transaction that wrote in it
+	recent  []write           // in order of seq
+	wake    chan struct{}
+	stopped error
+}
+
+// A write is what one transaction changed.
+type write struct {
+	seq   uint64
+	group *group
+	keys  []string
+	drops []span
+}
+
+// remembered is how many transactions back conflicts are looked for; a
+// transaction that began earlier runs again.
+const remembered = 8192
+
+// maxEntry bounds the bytes of one transaction, and of a group, in the log.
+const (
+	maxEntry = 64 << 20
+	maxGroup = 4 << 20
+)
+
+// ErrTooLarge says that a transaction does not fit in one entry of the log.
+var ErrTooLarge = errors.New("too much is written in one request")
+
+func (c *commits) init() {
+	c.flying = make(map[uint64]*group)
+	c.keys = make(map[string]uint64)
+	c.ranges = make(map[uint64]uint64)
+	c.wake = make(chan struct{}, 1)
+}
+
+func (c *commits) appliedSeq() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.applied
+}
+
+func (c *commits) advance(seq uint64) {
+	c.mu.Lock()
+	c.applied = max(c.applied, seq)
+	c.mu.Unlock()
+}
+
+// foreign notes that another node's entry was applied: what it wrote is not in
+// our tables, so nothing that began before may commit.
+func (c *commits) foreign() {
+	c.mu.Lock()
+	c.seq++
+	c.applied, c.floor = c.seq, c.seq
+	c.mu.Unlock()
+}
+
+func (c *commits) complete(first, last, index uint64) {
+	c.mu.Lock()
+	g := c.flying[first]
+	delete(c.flying, first)
+	c.mu.Unlock()
+	if g != nil {
+		g.index = index
+		close(g.done)
+	}
+}
+
+// fail ends a group that will not be applied (or of which that is not known).
+func (c *commits) fail(g *group, err error) {
+	c.mu.Lock()
+	delete(c.flying, g.first)
+	for i := range c.recent {
+		if w := &c.recent[i]; w.group == g {
+			for _, k := range w.keys {
+				if c.keys[k] == w.seq {
+					delete(c.keys, k)
+				}
+			}
+			w.keys, w.drops = nil, nil
+		}
+	}
+	if len(c.flying) == 0 && c.open == nil {
+		c.applied = c.seq
+	}
+	c.mu.Unlock()
+	g.err = err
+	close(g.done)
+}
+
+func (c *commits) failAll(err error) {
+	c.mu.Lock()
+	c.stopped = err
+	var all []*group
+	for _, g := range c.flying {
+		all = append(all, g)
+	}
+	if c.open != nil {
+		all = append(all, c.open)
+		c.open = nil
+	}
+	c.mu.Unlock()
+	for _, g := range all {
+		c.fail(g, err)
+	}
+}
+
+// commit seals what a transaction wrote, gives it its place and waits until it
+// is applied.
+func (s *Store) commit(tx *Tx, b *buffer) (uint64, error) {
+	ops, w, err := s.encode(b)
+	if err != nil {
+		return 0, err
+	}
+	g, err := s.commits.place(tx, w, ops)
+	if err != nil {
+		return 0, err
+	}
+	<-g.done
+	return g.index, g.err
+}
+
+// encode turns buffered writes into ops of the log, in ciphertext.
+func (s *Store) encode(b *buffer) ([]byte, write, error) {
+	var ops, sealed []byte
+	w := write{keys: make([]string, 0, len(b.rows)), drops: b.drops}
+	for _, d := range b.drops {
+		ops = appendOp(ops, Op{Kind: OpDeleteRange, Key: d.from, Value: d.to})
+	}
+	for k := range b.rows {
+		w.keys = append(w.keys, k)
+	}
+	slices.Sort(w.keys)
+	for _, k := range w.keys {
+		r := b.rows[k]
+		op := Op{Kind: OpDelete, Key: []byte(k)}
+		if r.present {
+			op.Kind, op.Value = OpPut, r.value
+			if r.sealed {
+				var err error
+				if sealed, err = s.sealer.Seal(sealed[:0], op.Key, r.value); err != nil {
+					return nil, w, fmt.Errorf("seal row: %w", err)
+				}
+				op.Value = sealed
+			}
+		}
+		ops = appendOp(ops, op)
+	}
+	if len(ops) > maxEntry {
+		return nil, w, ErrTooLarge
+	}
+	return ops, w, nil
+}
+
+// place checks a transaction against everything before it and appends it.
+func (c *commits) place(tx *Tx, w write, ops []byte) (*group, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped != nil {
+		return nil, c.stopped
+	}
+	if with := c.conflict(tx); with != nil {
+		return nil, &conflict{with}
+	}
+	c.seq++
+	if c.open == nil {
+		c.open = &group{first: c.seq, done: make(chan struct{})}
+	}
+	g := c.open
+	g.last = c.seq
+	g.ops = append(g.ops, ops...)
+	w.seq, w.group = c.seq, g
+	for _, k := range w.keys {
+		c.keys[k] = c.seq
+		c.ranges[binary.BigEndian.Uint64([]byte(k[1:9]))] = c.seq
+	}
+	for _, d := range w.drops {
+		c.ranges[binary.BigEndian.Uint64(d.from[1:])] = c.seq
+	}
+	c.recent = append(c.recent, w)
+	c.forget()
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+	return g, nil
+}
+
+// forget bounds the memory of past writes.
+func (c *commits) forget() {
+	if len(c.recent) <= remembered {
+		return
+	}
+	old := c.recent[:remembered/2]
+	for i := range old {
+		for _, k := range old[i].keys {
+			if c.keys[k] == old[i].seq {
+				delete(c.keys, k)
+			}
+		}
+	}
+	c.floor = old[len(old)-1].seq
+	c.recent = slices.Clone(c.recent[remembered/2:])
+}
+
+var nothingToWaitFor = func() chan struct{} { ch := make(chan struct{}); close(ch); return ch }()
+
+// conflict returns a channel to wait on when a later write than the
+// transaction's snapshot touched what it read, else nil.
+func (c *commits) conflict(tx *Tx) <-chan struct{} {
+	since := tx.snap.seq
+	if since < c.floor {
+		return nothingToWaitFor
+	}
+	if since == c.seq {
+		return nil
+	}
+	for k := range tx.reads {
+		if seq := c.keys[k]; seq > since {
+			return c.waitFor(seq)
+		}
+	}
+	for _, r := range tx.ranges {
+		if seq := c.ranges[r.number()]; seq > since {
+			return c.waitFor(seq)
+		}
+	}
+	for i := len(c.recent) - 1; i >= 0 && c.recent[i].seq > since; i-- {
+		if c.recent[i].touches(tx) {
+			return c.recent[i].group.done
+		}
+	}
+	return nil
+}
+
+func (c *commits) waitFor(seq uint64) <-chan struct{} {
+	i, ok := slices.BinarySearchFunc(c.recent, seq, func(w write, seq uint64) int {
+		switch {
+		case w.seq < seq:
+			return -1
+		case w.seq > seq:
+			return 1
+		}
+		return 0
+	})
+	if !ok {
+		return nothingToWaitFor
+	}
+	return c.recent[i].group.done
+}
+
+// touches says whether the write changed a stretch that tx read, or dropped
+// one that holds a row it read.
+func (w *write) touches(tx *Tx) bool {
+	for _, s := range tx.spans {
+		i, ok := slices.BinarySearch(w.keys, string(s.from))
+		if ok || i < len(w.keys) && w.keys[i] < string(s.to) {
+			return true
+		}
+		for _, d := range w.drops {
+			if s.overlaps(d) {
+				return true
+			}
+		}
+	}
+	for _, d := range w.drops {
+		for k := range tx.reads {
+			if d.holds([]byte(k)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// inFlight is how many entries may be on their way to the disk: one is being
+// made durable while the next collects transactions.
+const inFlight = 2
+
+// propose hands groups to the log, one after the other.
+func (s *Store) propose() {
+	slots := make(chan struct{}, inFlight)
+	for {
+		select {
+		case <-s.closed:
+			return
+		case <-s.log.Failed():
+			s.commits.failAll(fmt.Errorf("the log has stopped: %w", s.log.Err()))
+			return
+		case <-s.commits.wake:
+		}
+		select {
+		case slots <- struct{}{}:
+		case <-s.closed:
+			return
+		case <-s.log.Failed():
+			s.commits.failAll(fmt.Errorf("the log has stopped: %w", s.log.Err()))
+			return
+		}
+		g := s.commits.collect()
+		if g == nil {
+			<-slots
+			continue
+		}
+		entry := append(appendHead(make([]byte, 0, len(g.ops)+32), entryHead{s.node, g.first, g.last}), g.ops...)
+		g.ops = nil
+		if err := s.log.Propose(context.Background(), entry); err != nil {
+			<-slots
+			s.commits.fail(g, err)
+			continue
+		}
+		go func() { <-g.done; <-slots }()
+	}
+}
+
+// collect closes the open group and returns it.
+func (c *commits) collect() *group {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	g := c.open
+	c.open = nil
+	if g != nil {
+		c.flying[g.first] = g
+	}
+	return g
+}
