@@ -81,6 +81,8 @@ var beside = []string{
 	"storage/raft -> storage/kv",
 	"engine/openapi -> engine",
 	"server/listener -> server/config",
+	"test/bench -> test/clients/target",
+	"test/clients -> test/clients/target",
 }
 
 // engineMaySee is all that secrets/* and auth/* import of ours, besides
