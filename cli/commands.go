@@ -1,0 +1,102 @@
+package cli
+
+// A command is one row of the table below. bind declares its flags and returns
+// what runs once they are read.
+type command struct {
+	name  string // the words that call it
+	args  string // what follows the flags, for the usage line
+	short string // one line for the list of commands
+	needs needs
+	bind  func(*flags) action
+}
+
+type action func(*call) error
+
+// needs say which common flags a command has.
+type needs uint
+
+const (
+	onServer needs = 1 << iota // speaks to a server
+	withFormat
+	withField
+	withDetail
+
+	acts   = onServer              // does, and says so
+	shows  = onServer | withFormat // prints what is no single answer
+	answer = shows | withField     // prints an answer
+	lists  = onServer | withFormat | withDetail
+)
+
+// commands is every command there is. Their longer help is in help/*.txt.
+func commands() []command {
+	return []command{
+		{"read", "PATH [K=V...]", "Read data and retrieve secrets", answer, bindRead},
+		{"write", "PATH [DATA K=V...]", "Write data, configuration, and secrets", answer, bindWrite},
+		{"patch", "PATH [DATA K=V...]", "Change parts of what is at a path", answer, bindPatch},
+		{"delete", "PATH [K=V...]", "Delete secrets and configuration", answer, bindDelete},
+		{"list", "PATH", "List data or secrets", shows, bindList},
+		{"login", "[AUTH K=V...]", "Authenticate and keep the token", answer, bindLogin},
+		{"unwrap", "[TOKEN]", "Open a wrapped answer", answer, bindUnwrap},
+		{"path-help", "PATH", "Show the server's help for a path", shows, bindPathHelp},
+		{"status", "", "Print seal and availability status", shows, bindStatus},
+		{"server", "", "Start a server", 0, nil},
+		{"version", "", "Print the version of this program", 0, bindVersion},
+		{"version-history", "", "Print the versions a server has run", shows, bindVersionHistory},
+		{"print token", "", "Print the token in use", 0, bindPrintToken},
+
+		{"kv get", "KEY", "Read a key", answer, bindKVGet},
+		{"kv put", "KEY [DATA]", "Set a key, replacing its data", answer, bindKVPut},
+		{"kv patch", "KEY [DATA]", "Set some fields of a key", answer, bindKVPatch},
+		{"kv list", "[PATH]", "List keys", shows, bindKVList},
+		{"kv delete", "KEY", "Delete a key or some of its versions", answer, bindKVDelete},
+		{"kv undelete", "KEY", "Bring deleted versions back", answer, bindKVUndelete},
+		{"kv destroy", "KEY", "Remove versions for good", answer, bindKVDestroy},
+		{"kv rollback", "KEY", "Make an earlier version the newest", answer, bindKVRollback},
+		{"kv enable-versioning", "MOUNT", "Turn a version 1 mount into version 2", acts, bindKVEnableVersioning},
+		{"kv metadata get", "KEY", "Show a key's metadata", answer, bindKVMetadataGet},
+		{"kv metadata put", "KEY", "Set a key's settings", answer, bindKVMetadataPut},
+		{"kv metadata patch", "KEY", "Set some of a key's settings", answer, bindKVMetadataPatch},
+		{"kv metadata delete", "KEY", "Delete a key with all its versions", acts, bindKVMetadataDelete},
+
+		{"token create", "", "Make a token", answer, bindTokenCreate},
+		{"token lookup", "[TOKEN | ACCESSOR]", "Show a token", answer, bindTokenLookup},
+		{"token renew", "[TOKEN]", "Make a token last longer", answer, bindTokenRenew},
+		{"token revoke", "[TOKEN | ACCESSOR]", "Revoke a token and its children", acts, bindTokenRevoke},
+		{"token capabilities", "[TOKEN] PATH", "Print what a token may do at a path", shows, bindTokenCapabilities},
+
+		{"secrets enable", "TYPE", "Enable a secrets engine", acts, bindSecretsEnable},
+		{"secrets disable", "PATH", "Disable a secrets engine", acts, bindSecretsDisable},
+		{"secrets list", "", "List secrets engines", lists, bindSecretsList},
+		{"secrets tune", "PATH", "Tune a secrets engine", acts, bindSecretsTune},
+		{"secrets move", "SOURCE DESTINATION", "Move a secrets engine", acts, bindSecretsMove},
+		{"auth enable", "TYPE", "Enable an auth method", acts, bindAuthEnable},
+		{"auth disable", "PATH", "Disable an auth method", acts, bindAuthDisable},
+		{"auth list", "", "List auth methods", lists, bindAuthList},
+		{"auth tune", "PATH", "Tune an auth method", acts, bindAuthTune},
+		{"auth move", "SOURCE DESTINATION", "Move an auth method", acts, bindAuthMove},
+		{"auth help", "TYPE | PATH", "Show how to log in by an auth method", acts, bindAuthHelp},
+		{"audit enable", "TYPE [CONFIG K=V...]", "Enable an audit device", acts, bindAuditEnable},
+		{"audit disable", "PATH", "Disable an audit device", acts, bindAuditDisable},
+		{"audit list", "", "List audit devices", lists, bindAuditList},
+
+		{"policy list", "", "List policies", shows, bindPolicyList},
+		{"policy read", "NAME", "Print a policy", shows, bindPolicyRead},
+		{"policy write", "NAME PATH", "Upload a policy from a file, or - for standard input", acts, bindPolicyWrite},
+		{"policy delete", "NAME", "Delete a policy", acts, bindPolicyDelete},
+		{"policy fmt", "PATH", "Format a policy file in place", 0, bindPolicyFmt},
+
+		{"lease lookup", "ID", "Show a lease", answer, bindLeaseLookup},
+		{"lease renew", "ID", "Make a lease last longer", answer, bindLeaseRenew},
+		{"lease revoke", "ID", "End a lease, or all under a prefix", acts, bindLeaseRevoke},
+
+		{"operator init", "", "Initialise a server", shows, bindInit},
+		{"operator unseal", "[KEY]", "Give a server one unseal key", shows, bindUnseal},
+		{"operator seal", "", "Seal a server", acts, bindSeal},
+		{"operator rekey", "[KEY]", "Make new unseal keys", shows, bindRekey},
+		{"operator rotate", "", "Rotate the key that encrypts storage", shows, bindRotate},
+		{"operator generate-root", "[KEY]", "Make a root token from a quorum of unseal keys", shows, bindGenerateRoot},
+		{"operator key-status", "", "Show the key that encrypts storage", shows, bindKeyStatus},
+		{"operator step-down", "", "Make the active node give up its role", acts, bindStepDown},
+		{"operator diagnose", "", "Check a server's configuration before it starts", withFormat, bindDiagnose},
+	}
+}
