@@ -1,0 +1,193 @@
+package token
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/lease"
+	"github.com/fastness-dev/fastness/schedule"
+	"github.com/fastness-dev/fastness/storage"
+)
+
+// Params are what a token is made with. Whether the caller may ask for that is
+// not Create's business.
+type Params struct {
+	ID              string // chosen by the caller; "" draws one
+	Policies        []string
+	Path            string // of the request
+	DisplayName     string
+	Meta            map[string]string
+	NumUses         int
+	TTL             time.Duration // 0 is DefaultTTL; root lives forever
+	DefaultTTL      time.Duration // of role or mount; 0 is the system's
+	MaxTTL          time.Duration // of role or mount; 0 is the system's
+	ExplicitMaxTTL  time.Duration
+	Period          time.Duration
+	NotRenewable    bool
+	Type            string // "" is Service
+	BoundCIDRs      []string
+	EntityID        string
+	NamespaceID     string
+	NoDefaultPolicy bool // keeps "default" from being added
+	Role            string
+}
+
+// Created is a new token.
+type Created struct {
+	Entry    *Entry
+	Raw      string // the token itself; stored nowhere
+	Warnings []string
+}
+
+// CreateRoot makes a root token that never ends, with the given id or, when
+// that is empty, a drawn one.
+func (s *Store) CreateRoot(tx *storage.Tx, id string) (*Entry, string, error) {
+	c, err := s.Create(tx, nil, Params{ID: id, Policies: []string{"root"}, Path: "auth/token/root", DisplayName: "root"})
+	if err != nil {
+		return nil, "", err
+	}
+	return c.Entry, c.Raw, nil
+}
+
+// Create makes a token below parent, or an orphan when parent is nil. A child
+// may be used from nowhere that its parent may not.
+func (s *Store) Create(tx *storage.Tx, parent *Entry, p Params) (*Created, error) {
+	now := s.o.Now()
+	e := &Entry{
+		Policies: Policies(p.Policies, !p.NoDefaultPolicy), Path: p.Path, DisplayName: p.DisplayName,
+		Meta: maps.Clone(p.Meta), NumUses: p.NumUses, Created: now, Type: p.Type, BoundCIDRs: p.BoundCIDRs,
+		EntityID: p.EntityID, NamespaceID: p.NamespaceID, NoDefaultPolicy: p.NoDefaultPolicy, Role: p.Role,
+	}
+	if e.Type == "" {
+		e.Type = Service
+	}
+	if parent != nil {
+		e.Parent = parent.ID
+		if len(e.BoundCIDRs) == 0 {
+			e.BoundCIDRs = parent.BoundCIDRs
+		}
+	}
+	c := &Created{Entry: e}
+	s.setTimes(c, p, now)
+	if e.Type == Batch {
+		return c, s.makeBatch(tx, c)
+	}
+	e.Renewable = !p.NotRenewable && !e.Expires.IsZero()
+	return c, s.makeService(tx, c, p.ID)
+}
+
+// setTimes decides how long a token lives.
+func (s *Store) setTimes(c *Created, p Params, now time.Time) {
+	e := c.Entry
+	e.MaxTTL, e.ExplicitMaxTTL, e.Period, e.TTL = p.MaxTTL, p.ExplicitMaxTTL, p.Period, p.TTL
+	limit := s.limit(e)
+	if e.ExplicitMaxTTL > limit && !(e.Root() && p.TTL == 0) {
+		c.warn("Explicit max TTL of %q exceeded the effective max_ttl of %q; it is capped accordingly", short(e.ExplicitMaxTTL), short(limit))
+		e.ExplicitMaxTTL = limit
+	}
+	switch {
+	case e.Period > 0:
+		if e.Period > limit {
+			c.warn("Period of %q exceeded the effective max_ttl of %q; Period value is capped accordingly", short(e.Period), short(limit))
+			e.Period = limit
+		}
+		e.TTL = e.Period
+	case e.TTL == 0 && e.Root() && e.ExplicitMaxTTL == 0:
+		return // forever
+	case e.TTL == 0:
+		e.TTL = p.DefaultTTL
+		if e.TTL == 0 {
+			e.TTL = s.o.DefaultTTL
+		}
+		e.TTL = min(e.TTL, limit)
+	}
+	if e.ExplicitMaxTTL > 0 {
+		limit = min(limit, e.ExplicitMaxTTL)
+	}
+	if e.TTL > limit {
+		if p.TTL > 0 {
+			c.warn(capped, short(e.TTL), short(limit))
+		}
+		e.TTL = limit
+	}
+	e.Expires = now.Add(e.TTL)
+}
+
+const capped = "TTL of %q exceeded the effective max_ttl of %q; TTL value is capped accordingly"
+
+func (c *Created) warn(format string, args ...any) {
+	c.Warnings = append(c.Warnings, fmt.Sprintf(format, args...))
+}
+
+// limit is the longest a token may live from its creation, apart from its
+// explicit maximum.
+func (s *Store) limit(e *Entry) time.Duration {
+	if e.MaxTTL > 0 {
+		return e.MaxTTL
+	}
+	return s.o.MaxTTL
+}
+
+// short writes a duration as people do: 2h, not 2h0m0s.
+func short(d time.Duration) string {
+	t := d.String()
+	if strings.HasSuffix(t, "m0s") {
+		t = strings.TrimSuffix(t, "0s")
+	}
+	if strings.HasSuffix(t, "h0m") {
+		t = strings.TrimSuffix(t, "0m")
+	}
+	return t
+}
+
+func (s *Store) makeBatch(tx *storage.Tx, c *Created) (err error) {
+	if c.Raw, err = s.sealBatch(c.Entry); err != nil {
+		return err
+	}
+	c.Entry.ID, err = s.id(tx, c.Raw)
+	return err
+}
+
+func (s *Store) makeService(tx *storage.Tx, c *Created, chosen string) (err error) {
+	e := c.Entry
+	if c.Raw = chosen; chosen == "" {
+		drawn, err := s.base62(24)
+		if err != nil {
+			return err
+		}
+		c.Raw = PrefixService + drawn
+	}
+	if e.ID, err = s.id(tx, c.Raw); err != nil {
+		return err
+	}
+	if chosen != "" {
+		if old, err := entries(tx).Get(e.ID); err != nil {
+			return err
+		} else if old != nil {
+			return engine.Bad("cannot create a token with a duplicate ID")
+		}
+	}
+	if e.Accessor, err = s.base62(24); err != nil {
+		return err
+	}
+	if e.CubbyholeID, err = s.base62(24); err != nil {
+		return err
+	}
+	entries(tx).Put(e.ID, e)
+	accessors(tx).Put(e.Accessor, &accessorRow{Token: e.ID})
+	if e.Parent != "" {
+		tx.In(storage.TokenTree).Put(treeKey(e.Parent, e.ID), nil)
+	}
+	if !e.Expires.IsZero() {
+		schedule.At(tx, e.Expires, schedule.Job{Kind: KindExpire, ID: e.ID})
+		lease.AttachToken(tx, e.Path, e.ID)
+	}
+	return nil
+}
+
+// treeKey is the row that says that a token is another's child. It lies open,
+// which is why it is made of storage ids.
+func treeKey(parent, child string) string { return parent + "/" + child }
