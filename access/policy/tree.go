@@ -59,6 +59,10 @@ func readTree(src string) (root *node, err error) {
 	if strings.HasPrefix(strings.TrimSpace(src), "{") {
 		return readJSON(src)
 	}
+	// The scanner takes a NUL for the end, but its parser may read on.
+	if strings.Contains(src, "\x00") {
+		return nil, errors.New("the text holds a NUL character")
+	}
 	if err := measure(src); err != nil {
 		return nil, err
 	}
