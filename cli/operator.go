@@ -3,11 +3,10 @@ package cli
 import (
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"strings"
-
-	"io"
 
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 
@@ -26,12 +25,11 @@ func bindInit(f *flags) action {
 		rShares   = f.number("recovery-shares", 5, "How many recovery keys to make, where the seal opens by itself.")
 		rNeeded   = f.number("recovery-threshold", 3, "How many of them are a quorum.")
 		rPGP      = f.list("recovery-pgp-keys", "`Files` of PGP keys, one for each recovery key.")
-		stored    = f.number("stored-shares", 0, "Accepted and not used.")
 	)
+	f.number("stored-shares", 0, "Accepted and not used.")
 	f.set.IntVar(shares, "n", 5, "Short for -key-shares.")
 	f.set.IntVar(threshold, "t", 3, "Short for -key-threshold.")
 	return func(c *call) error {
-		_ = stored
 		if err := c.want(0, 0); err != nil {
 			return err
 		}
@@ -68,7 +66,12 @@ func bindInit(f *flags) action {
 		if err := cl.JSON(c.ctx, client.Request{Method: http.MethodPut, Path: "sys/init", Body: body(o), NoToken: true}, &got); err != nil {
 			return remote("Error initializing: %w", err)
 		}
-		got.shares, got.threshold, got.rShares, got.rThreshold = *shares, *threshold, *rShares, *rNeeded
+		if len(got.KeysB64) > 0 {
+			got.shares, got.threshold = *shares, *threshold
+		}
+		if len(got.RecoveryB64) > 0 {
+			got.rShares, got.rThreshold = *rShares, *rNeeded
+		}
 		return c.showInit(got)
 	}
 }

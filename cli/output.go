@@ -122,7 +122,9 @@ func printed(a *api.Answer) printedSecret {
 		RequestID: a.RequestID, LeaseID: a.LeaseID, LeaseDuration: a.LeaseDuration, Renewable: a.Renewable,
 		Warnings: a.Warnings, WrapInfo: a.WrapInfo, MountType: a.MountType,
 	}
-	if a.Data != nil {
+	if o := dataOf(a); o != nil {
+		p.Data = o // in order of names, as Vault prints it
+	} else if a.Data != nil {
 		p.Data = a.Data
 	}
 	if t := a.Auth; t != nil {
