@@ -1,0 +1,338 @@
+// Package server joins the parts: it takes a request from the wire through
+// quotas, authentication, policy, audit and engine back to the wire, and owns
+// the life of the process: listeners, signals, the unsealed node's upkeep.
+//
+// It promises that a request is one transaction, that nothing runs that was
+// neither authorised nor recorded, and that no answer leaves before its record.
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/fastness-dev/fastness/access/policy"
+	"github.com/fastness-dev/fastness/access/token"
+	"github.com/fastness-dev/fastness/api"
+	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/mount"
+	"github.com/fastness-dev/fastness/storage"
+	"github.com/fastness-dev/fastness/wire"
+)
+
+// An exchange is one request on its way through the stages.
+type exchange struct {
+	q       *wire.Request
+	live    *mount.Live
+	rest    string // of the path, below the mount
+	match   engine.Match
+	noRoute error // why there is no match; told only to who may know
+	who     *token.Entry
+	caller  engine.Caller
+	op      policy.Operation
+	verdict policy.Verdict
+	audited bool // once per request, however often a conflict repeats us
+	call    *engine.Call
+	index   uint64
+}
+
+// serve takes a request from the wire to the wire; its stages are its lines.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, limits wire.Limits) {
+	q, err := wire.Decode(r, limits)
+	if err != nil {
+		wire.Fail(w, q, err)
+		return
+	}
+	done := s.inflight.begin(q)
+	defer done()
+	x := &exchange{q: q}
+	rep, err := s.answer(r.Context(), w, x, limits)
+	if err != nil {
+		s.report(q, err)
+		wire.Fail(w, q, err)
+		return
+	}
+	wire.Send(w, q, rep)
+}
+
+// report logs what the client is not told.
+func (s *Server) report(q *wire.Request, err error) {
+	var told *api.Error
+	if !errors.As(err, &told) && !errors.Is(err, storage.ErrSealed) {
+		s.logger.Error("request failed", "id", q.ID, "path", q.Path, "error", err)
+	}
+}
+
+func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange, limits wire.Limits) (*wire.Reply, error) {
+	if s.barrier.Sealed() {
+		return s.answerSealed(ctx, w, x, limits)
+	}
+	if x.q.Namespace != "" {
+		return nil, engine.Missing("no such namespace")
+	}
+	mode := storage.ReadOnly
+	if x.q.Op != engine.OpRead && x.q.Op != engine.OpList {
+		// Who asks is looked at before what they sent is read.
+		if err := s.store.View(ctx, func(tx *storage.Tx) error { return s.greet(tx, x) }); err != nil {
+			return nil, err
+		}
+		if err := x.q.ReadBody(w, limits); err != nil {
+			return nil, err
+		}
+		if x.noRoute == nil {
+			mode = x.match.Info.Mode
+		}
+	}
+	var a *engine.Answer
+	index, err := s.store.Do(ctx, mode, func(tx *storage.Tx) (err error) {
+		a, err = s.run(ctx, tx, x)
+		return err
+	})
+	x.index = index
+	if err == nil && x.noRoute == nil && x.match.Info.Outside && !x.q.Help {
+		a, err = x.match.Run(x.call)
+	}
+	rep, err := s.finish(x, a, err)
+	if err == nil && s.barrier.Sealed() {
+		s.store.Forget() // what the request read while the node was sealed
+	}
+	return rep, err
+}
+
+// greet finds the route and whether the token is one, without spending it.
+func (s *Server) greet(tx *storage.Tx, x *exchange) error {
+	if err := s.find(tx, x); err != nil {
+		return err
+	}
+	if x.noRoute == nil && x.match.Info.Login {
+		return nil
+	}
+	e, err := s.tokens.Find(tx, x.q.Token)
+	if err == nil && e == nil {
+		// Told in run, after the refusal is on record, with an empty body.
+		x.q.HTTP.Body = http.NoBody
+	}
+	return err
+}
+
+// find sets mount, route and captures.
+func (s *Server) find(tx *storage.Tx, x *exchange) error {
+	table, err := s.mounts.Table(tx)
+	if err != nil {
+		return err
+	}
+	x.live, x.rest = table.Find(x.q.Path)
+	if x.live == nil {
+		x.noRoute = engine.Missing(fmt.Sprintf("no handler for route %q. route entry not found.", x.q.Path))
+		return nil
+	}
+	x.match, x.noRoute = x.live.Instance.Find(x.q.Op, x.rest)
+	return nil
+}
+
+// run is the transaction of a request: it may run again from the start.
+func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.Answer, error) {
+	if err := s.find(tx, x); err != nil {
+		return nil, err
+	}
+	if x.noRoute == nil && !x.q.Help && x.match.Info.Mode == storage.ReadWrite && tx.Mode() == storage.ReadOnly {
+		return nil, storage.ErrUpgrade
+	}
+	x.call = s.newCall(ctx, tx, x)
+	authErr := s.authenticate(tx, x)
+	if errors.Is(authErr, storage.ErrUpgrade) {
+		return nil, authErr
+	}
+	if authErr == nil {
+		authErr = s.decide(tx, x)
+	}
+	if err := s.auditRequest(x, authErr); err != nil {
+		return nil, err
+	}
+	if authErr != nil {
+		return nil, authErr
+	}
+	if x.q.Help {
+		return s.help(x)
+	}
+	if x.noRoute != nil {
+		return nil, x.noRoute
+	}
+	if x.match.Info.Outside {
+		x.call.Whole = nil
+		return nil, nil
+	}
+	a, err := x.match.Run(x.call)
+	if err != nil {
+		return nil, err
+	}
+	return s.wrap(tx, x, a)
+}
+
+func (s *Server) newCall(ctx context.Context, tx *storage.Tx, x *exchange) *engine.Call {
+	c := &engine.Call{Whole: tx, Ctx: ctx, By: &x.caller, Time: s.now(), Body: x.q.Body, Query: x.q.Query, Scheduler: s.due, Data: x}
+	x.caller = engine.Caller{Address: x.q.RemoteAddr, Namespace: x.q.Namespace}
+	if x.live != nil {
+		c.Rows, c.At_ = tx.In(x.live.Range()), &x.live.Mount
+	}
+	return c
+}
+
+// authenticate finds who asks. A route for everyone asks nobody.
+func (s *Server) authenticate(tx *storage.Tx, x *exchange) error {
+	if x.noRoute == nil && x.match.Info.Login && !x.q.Help {
+		return nil
+	}
+	if x.q.Token == "" {
+		return engine.Status(http.StatusForbidden, "permission denied")
+	}
+	ip, _ := netip.ParseAddr(x.q.RemoteAddr) // a unix socket has none
+	e, err := s.tokens.Authenticate(tx, x.q.Token, ip)
+	if err != nil {
+		return err
+	}
+	x.who = e
+	x.caller.TokenID, x.caller.Accessor, x.caller.DisplayName = e.ID, e.Accessor, e.DisplayName
+	x.caller.EntityID, x.caller.Policies, x.caller.Root = e.EntityID, e.Policies, e.Root()
+	return nil
+}
+
+var operations = map[engine.Op]policy.Operation{
+	engine.OpRead: policy.Read, engine.OpList: policy.List, engine.OpWrite: policy.Update,
+	engine.OpDelete: policy.Delete, engine.OpPatch: policy.Patch,
+}
+
+// decide asks the policies.
+func (s *Server) decide(tx *storage.Tx, x *exchange) error {
+	x.op = operations[x.q.Op]
+	if x.q.Help {
+		x.op = policy.Help
+	}
+	if x.noRoute == nil && x.q.Op == engine.OpWrite && x.match.Info.Creates {
+		exists, err := x.match.Exists(x.call)
+		if err != nil {
+			return err
+		}
+		if !exists {
+			x.op = policy.Create
+		}
+	}
+	if x.who == nil {
+		return nil // a public route
+	}
+	acl, err := s.policies.ACL(tx, x.who.Policies)
+	if err != nil {
+		return err
+	}
+	x.verdict = acl.Decide(policy.Query{
+		Path: x.q.Path, Op: x.op, Params: x.params(), WrapTTL: x.q.WrapTTL,
+		Sudo: x.noRoute == nil && x.match.Info.Sudo,
+	})
+	if !x.verdict.Allowed || len(x.verdict.MFAMethods) > 0 || len(x.verdict.ControlGroups) > 0 {
+		return engine.Denied()
+	}
+	return nil
+}
+
+func (x *exchange) params() json.RawMessage { return x.q.Body }
+
+// Sudo says whether the caller may do what only sudo or root may, on this path.
+func (x *exchange) Sudo() bool { return x.verdict.Root || x.verdict.Capabilities.Has(policy.CanSudo) }
+
+// Token is the entry of the caller's token, for the system's own engines.
+func (x *exchange) Token() *token.Entry { return x.who }
+
+// RawToken is the token as it came, which wrapping and lookup need.
+func (x *exchange) RawToken() string { return x.q.Token }
+
+// WrapFor is how long the answer is to be wrapped for; 0 is not at all.
+func (x *exchange) WrapFor() time.Duration { return x.q.WrapTTL }
+
+// RequestPath is the path of the request, as leases and tokens note it.
+func (x *exchange) RequestPath() string { return x.q.Path }
+
+// finish makes the reply of an answer or error and records it.
+func (s *Server) finish(x *exchange, a *engine.Answer, err error) (*wire.Reply, error) {
+	var rep *wire.Reply
+	if err == nil {
+		info, kind := &engine.RouteInfo{}, ""
+		if x.live != nil {
+			kind = x.live.Type
+		}
+		if x.noRoute == nil && !x.q.Help {
+			info = x.match.Info
+		}
+		if a != nil && a.Wrap != nil {
+			info = &engine.RouteInfo{}
+		}
+		rep, err = wire.Envelope(x.q, info, kind, a, x.call.Warnings)
+	}
+	if aerr := s.auditResponse(x, a, err); aerr != nil {
+		return nil, aerr
+	}
+	return rep, err
+}
+
+// answerSealed serves the few routes that need no keys.
+func (s *Server) answerSealed(ctx context.Context, w http.ResponseWriter, x *exchange, limits wire.Limits) (*wire.Reply, error) {
+	rest, ok := strings.CutPrefix(x.q.Path, "sys/")
+	if !ok {
+		return nil, storage.ErrSealed
+	}
+	x.rest = rest
+	x.match, x.noRoute = s.sysInstance.Find(x.q.Op, rest)
+	if x.noRoute != nil || !x.match.Info.Sealed {
+		return nil, storage.ErrSealed
+	}
+	if err := x.q.ReadBody(w, limits); err != nil {
+		return nil, err
+	}
+	x.live = s.sysLive
+	var a *engine.Answer
+	var err error
+	x.call = &engine.Call{Ctx: ctx, By: &x.caller, At_: &x.live.Mount, Time: s.now(), Body: x.q.Body, Query: x.q.Query, Data: x}
+	if x.match.Info.Outside {
+		a, err = x.match.Run(x.call)
+	} else {
+		err = s.store.View(ctx, func(tx *storage.Tx) error {
+			x.call.Whole, x.call.Rows = tx, tx.In(storage.Core)
+			a, err = x.match.Run(x.call)
+			return err
+		})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return wire.Envelope(x.q, x.match.Info, "system", a, x.call.Warnings)
+}
+
+// wrap puts the answer into a wrapping token when one is asked for.
+func (s *Server) wrap(tx *storage.Tx, x *exchange, a *engine.Answer) (*engine.Answer, error) {
+	if x.q.WrapTTL <= 0 || a == nil || a.Wrap != nil || a.Raw != nil {
+		return a, nil
+	}
+	if tx.Mode() == storage.ReadOnly {
+		return nil, storage.ErrUpgrade
+	}
+	rep, err := wire.Envelope(x.q, x.match.Info, x.live.Type, a, x.call.Warnings)
+	if err != nil {
+		return nil, err
+	}
+	x.call.Warnings = nil
+	accessor := ""
+	if a.Auth != nil {
+		accessor = a.Auth.Accessor
+	}
+	info, err := s.wrapping.Wrap(tx, x.q.Path, rep.Body, x.q.WrapTTL, accessor)
+	if err != nil {
+		return nil, err
+	}
+	return &engine.Answer{Wrap: info}, nil
+}
+
+func (s *Server) now() time.Time { return s.clock() }

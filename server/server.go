@@ -1,0 +1,225 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fastness-dev/fastness/access/policy"
+	"github.com/fastness-dev/fastness/access/token"
+	"github.com/fastness-dev/fastness/audit"
+	"github.com/fastness-dev/fastness/cubbyhole"
+	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/mount"
+	"github.com/fastness-dev/fastness/schedule"
+	"github.com/fastness-dev/fastness/storage"
+	"github.com/fastness-dev/fastness/storage/barrier"
+	"github.com/fastness-dev/fastness/sys"
+	"github.com/fastness-dev/fastness/wire"
+)
+
+// Options say what a Server is made of.
+type Options struct {
+	State    storage.State
+	Log      storage.Log
+	Engines  []engine.Type // what can be mounted
+	Settings sys.Settings
+	Logger   *slog.Logger
+	LogLevel *slog.LevelVar
+	Clock    func() time.Time // nil is time.Now
+	// Seed adds mounts to a new cluster.
+	Seed func(tx *storage.Tx, mounts *mount.Mounts) error
+}
+
+// A Server answers the API over one store.
+type Server struct {
+	store    *storage.Store
+	barrier  *barrier.Barrier
+	mounts   *mount.Mounts
+	tokens   *token.Store
+	policies *policy.Store
+	audit    *audit.Broker
+	wrapping *cubbyhole.Wrapping
+	sys      *sys.System
+	due      dueIndex
+	inflight inflight
+	logger   *slog.Logger
+	level    *slog.LevelVar
+	clock    func() time.Time
+
+	sysInstance engine.Instance // for a sealed node, which has no mount table
+	sysLive     *mount.Live
+
+	upkeep sync.Mutex
+	stop   context.CancelFunc // of the unsealed node's upkeep
+	ended  sync.WaitGroup
+}
+
+// New opens the store and returns a sealed server.
+func New(o Options) (*Server, error) {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.LogLevel == nil {
+		o.LogLevel = new(slog.LevelVar)
+	}
+	s := &Server{barrier: barrier.New(), policies: policy.NewStore(), logger: o.Logger, level: o.LogLevel, clock: o.Clock}
+	s.audit = audit.NewBroker(o.Logger)
+	s.tokens = token.New(token.Options{Barrier: s.barrier, Now: o.Clock, DefaultTTL: o.Settings.DefaultTTL, MaxTTL: o.Settings.MaxTTL,
+		OnRevoke: s.revoked,
+		PolicyExists: func(tx *storage.Tx, name string) (bool, error) {
+			p, err := s.policies.Get(tx, name)
+			return p != nil, err
+		}})
+	s.wrapping = &cubbyhole.Wrapping{Tokens: s.tokens, Now: o.Clock}
+	var err error
+	s.store, err = storage.Open(storage.Options{State: o.State, Log: o.Log, Sealer: s.barrier, Logger: o.Logger})
+	if err != nil {
+		return nil, fmt.Errorf("open storage: %w", err)
+	}
+	s.sys = sys.New(sys.System{Store: s.store, Barrier: s.barrier, Policies: s.policies, Tokens: s.tokens,
+		Audit: s.audit, Wrapping: s.wrapping, Logger: o.Logger, Settings: o.Settings,
+		Unsealed: s.unsealed, Sealing: s.sealing, Node: s})
+	system := s.sys.Type()
+	types := append([]engine.Type{system, s.tokens.Type(), cubbyhole.Type()}, o.Engines...)
+	s.mounts = mount.New(types, o.Settings.DefaultTTL, o.Settings.MaxTTL)
+	s.sys.Mounts = s.mounts
+	if o.Seed != nil {
+		s.sys.Seed = func(tx *storage.Tx) error { return o.Seed(tx, s.mounts) }
+	}
+	s.sysLive = &mount.Live{Entry: &mount.Entry{Path: "sys/", Type: "system"}, Engine: system, Mount: engine.Mount{Path: "sys/", Type: "system"}}
+	if s.sysInstance, err = system.Open(s.sysLive.Mount); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// System is the engine of sys/, for who starts the server.
+func (s *Server) System() *sys.System { return s.sys }
+
+// Handler answers the API with the limits of one listener.
+func (s *Server) Handler(limits wire.Limits) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer s.recovered(w, r)
+		s.serve(w, r, limits)
+	})
+}
+
+// recovered turns a panic into a 500: one request's fault is not another's.
+func (s *Server) recovered(w http.ResponseWriter, r *http.Request) {
+	if p := recover(); p != nil {
+		if p == http.ErrAbortHandler {
+			panic(p)
+		}
+		s.logger.Error("panic in a request", "path", r.URL.Path, "panic", fmt.Sprintf("%T", p), "stack", stack())
+		wire.Fail(w, nil, fmt.Errorf("panic"))
+	}
+}
+
+// Close seals the node and closes the store.
+func (s *Server) Close() error {
+	s.sys.Seal()
+	return s.store.Close()
+}
+
+// Failed is closed when storage cannot go on; Err says why.
+func (s *Server) Failed() <-chan struct{} { return s.store.Failed() }
+
+// Err says why storage cannot go on.
+func (s *Server) Err() error { return s.store.Err() }
+
+// ReloadAudit reopens the files of audit devices.
+func (s *Server) ReloadAudit() error { return s.audit.Reload() }
+
+// unsealed begins what an unsealed node does by itself.
+func (s *Server) unsealed(ctx context.Context) error {
+	if err := s.sys.LoadAudit(ctx); err != nil {
+		return fmt.Errorf("enable audit devices: %w", err)
+	}
+	s.upkeep.Lock()
+	defer s.upkeep.Unlock()
+	run, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	handlers := s.tokens.Handlers()
+	handlers[kindMount] = s.mountJob
+	runner := &schedule.Runner{Store: s.store, Now: s.clock, Handlers: handlers, Logger: s.logger}
+	s.ended.Go(func() { runner.Run(run) })
+	s.ended.Go(func() { s.rotateKeys(run) })
+	return nil
+}
+
+// sealing ends it.
+func (s *Server) sealing() {
+	s.upkeep.Lock()
+	defer s.upkeep.Unlock()
+	if s.stop != nil {
+		s.stop()
+		s.stop = nil
+	}
+	s.ended.Wait()
+	s.tokens.Forget()
+}
+
+// rotateKeys begins a new term of the keyring when the last is used up.
+func (s *Server) rotateKeys(ctx context.Context) {
+	for {
+		if err := s.sys.RotateIfDue(ctx); err != nil && ctx.Err() == nil {
+			s.logger.Error("rotate the keyring", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Minute):
+		}
+	}
+}
+
+// revoked removes what ends with a token.
+func (s *Server) revoked(tx *storage.Tx, e *token.Entry) error {
+	table, err := s.mounts.Table(tx)
+	if err != nil {
+		return err
+	}
+	hole := table.At("cubbyhole/")
+	if hole == nil {
+		return nil
+	}
+	return cubbyhole.Revoked(tx, e, hole.Range())
+}
+
+// kindMount is the kind of a job that belongs to a mount.
+const kindMount = "mount"
+
+// dueIndex puts the jobs of mounts in the due index. The id carries the job's
+// name, so that a mount's engine finds its function.
+type dueIndex struct{}
+
+func (dueIndex) At(tx *storage.Tx, mount string, when time.Time, job, id string) {
+	schedule.At(tx, when, schedule.Job{Kind: kindMount, Mount: mount, ID: job + "\x1f" + id})
+}
+
+func (dueIndex) Cancel(tx *storage.Tx, mount, job, id string) {
+	schedule.Job{Kind: kindMount, Mount: mount, ID: job + "\x1f" + id}.Cancel(tx)
+}
+
+// mountJob runs a job of a mount; one of a mount that is gone is done.
+func (s *Server) mountJob(tx *storage.Tx, j schedule.Job) error {
+	table, err := s.mounts.Table(tx)
+	if err != nil {
+		return err
+	}
+	l := table.ByUUID(j.Mount)
+	if l == nil {
+		return nil
+	}
+	job, id, _ := strings.Cut(j.ID, "\x1f")
+	return l.Instance.Job(&engine.Call{Whole: tx, Rows: tx.In(l.Range()), Ctx: tx.Context(), By: &engine.Caller{},
+		At_: &l.Mount, Time: s.now(), Scheduler: s.due}, job, id)
+}

@@ -1,0 +1,419 @@
+package sys
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/mount"
+	"github.com/fastness-dev/fastness/storage"
+	"github.com/fastness-dev/fastness/storage/barrier"
+	"github.com/fastness-dev/fastness/storage/seal"
+)
+
+// Bare rows of storage.Core.
+const (
+	rowConfig  = "seal-config"
+	rowRoot    = "root-key" // wrapped by the seal key
+	rowKeyring = "keyring"  // wrapped by the root key
+)
+
+type initRequest struct {
+	Shares            int      `json:"secret_shares" doc:"Number of shares of the seal key."`
+	Threshold         int      `json:"secret_threshold" doc:"Number of shares needed to unseal."`
+	PGPKeys           []string `json:"pgp_keys" doc:"Public keys to encrypt the shares to, one each."`
+	RootPGPKey        string   `json:"root_token_pgp_key" doc:"Public key to encrypt the root token to."`
+	StoredShares      int      `json:"stored_shares" doc:"Not used."`
+	RecoveryShares    int      `json:"recovery_shares" doc:"For seals that unseal by themselves."`
+	RecoveryThreshold int      `json:"recovery_threshold" doc:"For seals that unseal by themselves."`
+	RecoveryPGPKeys   []string `json:"recovery_pgp_keys" doc:"For seals that unseal by themselves."`
+}
+
+// InitAnswer is what a new cluster's operator must keep.
+type InitAnswer struct {
+	Keys       []string `json:"keys"`
+	KeysBase64 []string `json:"keys_base64"`
+	RootToken  string   `json:"root_token"`
+}
+
+// Initialized says whether the store holds a cluster.
+func (s *System) Initialized(ctx context.Context) (bool, error) {
+	c, err := s.sealConfig(ctx)
+	return c != nil, err
+}
+
+func (s *System) sealConfig(ctx context.Context) (c *seal.Config, err error) {
+	err = s.Store.View(ctx, func(tx *storage.Tx) error {
+		c, err = storage.In[seal.Config](tx.In(storage.Core), "").Get(rowConfig)
+		return err
+	})
+	return c, err
+}
+
+func (s *System) init(ctx context.Context, _ *engine.Caller, req initRequest) (*InitAnswer, error) {
+	return s.Init(ctx, req.Shares, req.Threshold, req.PGPKeys, req.RootPGPKey, req.RecoveryShares > 0 || req.RecoveryThreshold > 0)
+}
+
+// Init makes a new cluster and leaves the node sealed.
+func (s *System) Init(ctx context.Context, shares, threshold int, pgpKeys []string, rootPGPKey string, recovery bool) (*InitAnswer, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if is, err := s.Initialized(ctx); err != nil {
+		return nil, err
+	} else if is {
+		return nil, engine.Bad("Vault is already initialized")
+	}
+	if recovery {
+		return nil, engine.Bad("parameters recovery_shares,recovery_threshold not applicable to seal type shamir")
+	}
+	config := seal.Config{Type: seal.Shamir, Shares: shares, Threshold: threshold, PGPKeys: pgpKeys}
+	if err := config.Validate(); err != nil {
+		return nil, engine.Bad("invalid seal configuration: %s", err)
+	}
+	sealKey := make([]byte, barrier.KeySize)
+	if _, err := rand.Read(sealKey); err != nil {
+		return nil, fmt.Errorf("draw seal key: %w", err)
+	}
+	defer clear(sealKey)
+	rootKey, keyring, err := s.Barrier.Create()
+	if err != nil {
+		return nil, err
+	}
+	defer clear(rootKey)
+	wrapped, err := barrier.WrapRoot(sealKey, rootKey)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := splitKey(sealKey, &config)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Barrier.Unlock(rootKey, keyring); err != nil {
+		return nil, err
+	}
+	defer s.lock()
+	config.PGPKeys = nil
+	_, err = s.Store.Update(ctx, func(tx *storage.Tx) error {
+		core := tx.In(storage.Core)
+		storage.In[seal.Config](core, "").Put(rowConfig, &config)
+		core.Put(rowRoot, wrapped)
+		if err := s.lead(tx, keyring); err != nil {
+			return err
+		}
+		if err := s.found(tx); err != nil {
+			return err
+		}
+		_, raw, err := s.Tokens.CreateRoot(tx, s.Settings.RootToken)
+		answer.RootToken = raw
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("initialise: %w", err)
+	}
+	if rootPGPKey != "" {
+		_, sealed, err := seal.EncryptText(rootPGPKey, answer.RootToken)
+		if err != nil {
+			return nil, engine.Bad("root_token_pgp_key: %s", err)
+		}
+		answer.RootToken = base64.StdEncoding.EncodeToString(sealed)
+	}
+	return answer, nil
+}
+
+// found writes what every cluster begins with.
+func (s *System) found(tx *storage.Tx) error {
+	storage.In[cluster](tx.In(storage.System), "").Put("cluster", &cluster{Name: s.clusterName(), ID: uuid.NewString()})
+	s.Policies.Init(tx)
+	if err := s.Tokens.Init(tx); err != nil {
+		return err
+	}
+	for _, e := range []mount.Entry{
+		{Path: "sys/", Kind: engine.System, Type: "system", Description: "system endpoints used for control, policy and debugging", SealWrap: true},
+		{Path: "auth/token/", Kind: engine.System, Type: "token", Description: "token based credentials"},
+		{Path: "cubbyhole/", Kind: engine.System, Type: "cubbyhole", Description: "per-token private secret storage", Local: true},
+	} {
+		if s.Mounts.Type(e.Kind, e.Type, nil) == nil {
+			continue
+		}
+		if _, err := s.Mounts.Enable(tx, e); err != nil {
+			return fmt.Errorf("mount %s: %w", e.Path, err)
+		}
+	}
+	if s.Seed != nil {
+		return s.Seed(tx)
+	}
+	return nil
+}
+
+// cluster is the row that names the cluster.
+type cluster struct {
+	Name string `json:"name"`
+	ID   string `json:"id"`
+}
+
+func (s *System) clusterName() string {
+	if s.Settings.ClusterName != "" {
+		return s.Settings.ClusterName
+	}
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return "vault-cluster-" + hex.EncodeToString(b[:])
+}
+
+// splitKey shares the seal key out, and encrypts the shares if keys are given.
+func splitKey(key []byte, config *seal.Config) (*InitAnswer, error) {
+	parts := [][]byte{key}
+	if config.Shares > 1 {
+		var err error
+		if parts, err = seal.Split(key, config.Shares, config.Threshold, rand.Reader); err != nil {
+			return nil, fmt.Errorf("split seal key: %w", err)
+		}
+	}
+	if len(config.PGPKeys) > 0 {
+		prints, sealed, err := seal.EncryptShares(config.PGPKeys, parts)
+		if err != nil {
+			return nil, engine.Bad("pgp_keys: %s", err)
+		}
+		config.PGPFingerprints, parts = prints, sealed
+	}
+	a := &InitAnswer{}
+	for _, p := range parts {
+		a.Keys = append(a.Keys, hex.EncodeToString(p))
+		a.KeysBase64 = append(a.KeysBase64, base64.StdEncoding.EncodeToString(p))
+	}
+	return a, nil
+}
+
+// lead takes the barrier into a new leadership, with a data key of its own, in
+// the transaction that stores the keyring with it.
+func (s *System) lead(tx *storage.Tx, stored []byte) error {
+	change, err := s.Barrier.NewLeadership(stored)
+	if err != nil {
+		return fmt.Errorf("begin leadership: %w", err)
+	}
+	tx.In(storage.Core).Put(rowKeyring, change.Sealed)
+	return change.Install()
+}
+
+type unsealRequest struct {
+	Key     string `json:"key" doc:"One share of the seal key, in hex or base64."`
+	Reset   bool   `json:"reset" doc:"Drop the shares given so far."`
+	Migrate bool   `json:"migrate" doc:"For the migration of seals."`
+}
+
+func (s *System) unsealStep(ctx context.Context, _ *engine.Caller, req unsealRequest) (*SealStatus, error) {
+	switch {
+	case req.Reset:
+		s.mu.Lock()
+		s.unseal.Clear()
+		s.mu.Unlock()
+		return s.Status(ctx)
+	case req.Key == "":
+		return nil, engine.Bad("'key' must be specified in request body as JSON, or 'reset' set to true")
+	}
+	share, err := seal.ParseShare(req.Key)
+	if err != nil {
+		return nil, engine.Bad("'key' must be a valid hex or base64 string")
+	}
+	if err := s.Unseal(ctx, share); err != nil {
+		return nil, err
+	}
+	return s.Status(ctx)
+}
+
+// Unseal takes one share; with the last one needed, the node is unsealed.
+func (s *System) Unseal(ctx context.Context, share []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.Barrier.Sealed() {
+		return nil
+	}
+	config, err := s.sealConfig(ctx)
+	if err != nil {
+		return err
+	}
+	if config == nil {
+		return engine.Status(http.StatusBadRequest, "Vault is not initialized")
+	}
+	if s.unseal.Progress().Required != config.Threshold {
+		s.unseal = seal.NewCeremony(config.Threshold, uuid.NewString)
+	}
+	done, err := s.unseal.Add(share)
+	if err != nil {
+		return engine.Bad("invalid key: %s", err)
+	}
+	if !done {
+		return nil
+	}
+	key, err := s.unseal.Secret()
+	s.unseal.Clear()
+	if err != nil {
+		return engine.Bad("invalid key: %s", err)
+	}
+	defer clear(key)
+	return s.open(ctx, key)
+}
+
+// open unlocks the barrier with the seal key and begins a leadership.
+func (s *System) open(ctx context.Context, sealKey []byte) error {
+	rootKey, keyring, err := s.rootKey(ctx, sealKey)
+	if err != nil {
+		return err
+	}
+	defer clear(rootKey)
+	if err := s.Barrier.Unlock(rootKey, keyring); err != nil {
+		return fmt.Errorf("unlock barrier: %w", err)
+	}
+	_, err = s.Store.Update(ctx, func(tx *storage.Tx) error {
+		stored, err := tx.In(storage.Core).Get(rowKeyring)
+		if err != nil {
+			return err
+		}
+		return s.lead(tx, stored)
+	})
+	if err == nil && s.Unsealed != nil {
+		err = s.Unsealed(context.WithoutCancel(ctx))
+	}
+	if err != nil {
+		s.lock()
+		return fmt.Errorf("unseal: %w", err)
+	}
+	s.Logger.Info("unsealed")
+	return nil
+}
+
+// rootKey unwraps the root key. A key that does not is the caller's error.
+func (s *System) rootKey(ctx context.Context, sealKey []byte) (root, keyring []byte, err error) {
+	var wrapped []byte
+	err = s.Store.View(ctx, func(tx *storage.Tx) error {
+		core := tx.In(storage.Core)
+		if wrapped, err = core.Get(rowRoot); err != nil {
+			return err
+		}
+		keyring, err = core.Get(rowKeyring)
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(sealKey) != barrier.KeySize {
+		return nil, nil, wrongKey()
+	}
+	root, err = barrier.UnwrapRoot(sealKey, wrapped)
+	if errors.Is(err, barrier.ErrWrongKey) {
+		return nil, nil, wrongKey()
+	}
+	return root, keyring, err
+}
+
+func wrongKey() error {
+	return engine.Bad("unable to retrieve stored keys: invalid key: failed to decrypt keys from storage: cipher: message authentication failed")
+}
+
+// Seal drops the keys.
+func (s *System) Seal() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.Barrier.Sealed() {
+		return
+	}
+	if s.Sealing != nil {
+		s.Sealing()
+	}
+	s.lock()
+	s.Logger.Info("sealed")
+}
+
+func (s *System) lock() {
+	s.Barrier.Lock()
+	s.Store.Forget()
+	s.Mounts.Drop()
+	s.Policies.Drop()
+}
+
+func (s *System) sealNow(context.Context, *engine.Caller, engine.None) (engine.None, error) {
+	s.Seal()
+	return engine.None{}, nil
+}
+
+// SealStatus is the answer of sys/seal-status and sys/unseal.
+type SealStatus struct {
+	Type            string `json:"type"`
+	Initialized     bool   `json:"initialized"`
+	Sealed          bool   `json:"sealed"`
+	Threshold       int    `json:"t"`
+	Shares          int    `json:"n"`
+	Progress        int    `json:"progress"`
+	Nonce           string `json:"nonce"`
+	Version         string `json:"version"`
+	BuildDate       string `json:"build_date"`
+	Migration       bool   `json:"migration"`
+	ClusterName     string `json:"cluster_name,omitempty"`
+	ClusterID       string `json:"cluster_id,omitempty"`
+	RecoverySeal    bool   `json:"recovery_seal"`
+	StorageType     string `json:"storage_type"`
+	FastnessVersion string `json:"fastness_version"`
+}
+
+// Status says how the seal stands.
+func (s *System) Status(ctx context.Context) (*SealStatus, error) {
+	a := &SealStatus{Type: seal.Shamir, Sealed: s.Barrier.Sealed(), Version: s.Settings.Version, BuildDate: s.Settings.BuildDate,
+		StorageType: s.Settings.StorageType, FastnessVersion: s.Settings.FastnessVersion}
+	config, err := s.sealConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if config == nil {
+		return a, nil
+	}
+	a.Initialized, a.Threshold, a.Shares = true, config.Threshold, config.Shares
+	if a.Sealed {
+		s.mu.Lock()
+		p := s.unseal.Progress()
+		s.mu.Unlock()
+		a.Progress, a.Nonce = p.Progress, p.Nonce
+		return a, nil
+	}
+	c, err := s.cluster(ctx)
+	if err == nil && c != nil {
+		a.ClusterName, a.ClusterID = c.Name, c.ID
+	}
+	return a, err
+}
+
+func (s *System) cluster(ctx context.Context) (c *cluster, err error) {
+	err = s.Store.View(ctx, func(tx *storage.Tx) error {
+		c, err = storage.In[cluster](tx.In(storage.System), "").Get("cluster")
+		return err
+	})
+	return c, err
+}
+
+func (s *System) sealStatus(v engine.View, _ engine.None) (*SealStatus, error) {
+	return s.Status(v.Context())
+}
+
+func (s *System) initStatus(v engine.View, _ engine.None) (json.RawMessage, error) {
+	is, err := s.Initialized(v.Context())
+	return json.RawMessage(fmt.Sprintf(`{"initialized":%t}`, is)), err
+}
+
+func lifeRoutes() engine.Routes[System] {
+	return engine.Routes[System]{
+		engine.Read("init", (*System).initStatus).Public().Bare().Quiet().WhileSealed().RootNamespace().Doc("Say whether the cluster is initialised."),
+		engine.Outside("init", engine.OpWrite, (*System).init).Public().Bare().Quiet().WhileSealed().RootNamespace().Doc("Initialise the cluster."),
+		engine.Read("seal-status", (*System).sealStatus).Public().Bare().Quiet().WhileSealed().RootNamespace().Doc("Say how the seal stands."),
+		engine.Outside("unseal", engine.OpWrite, (*System).unsealStep).Public().Bare().Quiet().WhileSealed().RootNamespace().Doc("Give one share of the seal key."),
+		engine.Outside("seal", engine.OpWrite, (*System).sealNow).Sudo().RootNamespace().Doc("Seal the node."),
+		engine.Read("health", (*System).health).Public().Bare().Quiet().WhileSealed().RootNamespace().Doc("Say how the node is, by status code."),
+		engine.Read("leader", (*System).leader).Public().Bare().Quiet().RootNamespace().Doc("Name the active node."),
+	}
+}

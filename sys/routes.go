@@ -1,0 +1,9 @@
+package sys
+
+import "github.com/fastness-dev/fastness/engine"
+
+// parts are the route tables of sys/, one for each file that has a subject.
+var parts = []func() engine.Routes[System]{
+	lifeRoutes,
+	wrappingRoutes,
+}

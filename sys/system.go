@@ -1,0 +1,121 @@
+// Package sys is /v1/sys as an engine: what an operator sees and does. It also
+// owns the life of the seal: initialising, unsealing, sealing, and the
+// ceremonies that need key shares.
+//
+// It promises that a cluster is initialised in one entry of the log or not at
+// all, and that a node that is sealed holds no key of the barrier.
+package sys
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/fastness-dev/fastness/access/policy"
+	"github.com/fastness-dev/fastness/access/token"
+	"github.com/fastness-dev/fastness/audit"
+	"github.com/fastness-dev/fastness/cubbyhole"
+	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/mount"
+	"github.com/fastness-dev/fastness/storage"
+	"github.com/fastness-dev/fastness/storage/barrier"
+	"github.com/fastness-dev/fastness/storage/seal"
+)
+
+// A System is the instance behind sys/. The server fills its parts in before
+// the first request.
+type System struct {
+	Store    *storage.Store
+	Barrier  *barrier.Barrier
+	Mounts   *mount.Mounts
+	Policies *policy.Store
+	Tokens   *token.Store
+	Audit    *audit.Broker
+	Wrapping *cubbyhole.Wrapping
+	Logger   *slog.Logger
+	Settings Settings
+
+	// Unsealed is called after the keys are in memory and before the unseal is
+	// answered; Sealing before they are dropped.
+	Unsealed func(ctx context.Context) error
+	Sealing  func()
+	// Seed adds to a new cluster what the server wants there (dev mounts). It
+	// runs in the transaction that initialises.
+	Seed func(tx *storage.Tx) error
+	// Node answers for the parts of sys that are the server's own.
+	Node Node
+
+	mu      sync.Mutex // of the ceremonies and of changes to the seal
+	unseal  *seal.Ceremony
+	started time.Time
+}
+
+// Settings are what the configuration says and sys shows.
+type Settings struct {
+	Version           string // API level, as Vault's clients parse it
+	FastnessVersion   string
+	BuildDate         string
+	StorageType       string
+	ClusterName       string
+	APIAddr           string
+	ClusterAddr       string
+	RawEnabled        bool
+	UIEnabled         bool
+	DefaultTTL        time.Duration
+	MaxTTL            time.Duration
+	LogLevel          string
+	UnauthMetrics     bool
+	Sanitized         any  // the configuration without its secrets
+	UnauthRekey       bool // rekey and generate-root need no token, as Vault 1.x has it
+	RootToken         string
+	InitialRootPolicy string
+}
+
+// A Node is what sys asks of the server that runs it.
+type Node interface {
+	// InFlight lists the requests that are being answered.
+	InFlight() map[string]InFlight
+	// LogLevels gives and sets the level of the logger.
+	LogLevel() string
+	SetLogLevel(level string) error
+	// Metrics writes the metrics page in Prometheus' text format.
+	Metrics() ([]byte, error)
+}
+
+// InFlight is one request being answered.
+type InFlight struct {
+	StartTime        time.Time `json:"start_time"`
+	ClientRemoteAddr string    `json:"client_remote_address"`
+	RequestPath      string    `json:"request_path"`
+	RequestMethod    string    `json:"request_method"`
+	ClientID         string    `json:"client_id"`
+}
+
+// New returns a sealed system.
+func New(s System) *System {
+	s.started = time.Now()
+	s.unseal = seal.NewCeremony(1, uuid.NewString)
+	return &s
+}
+
+// Type is the engine of sys/ for this system.
+func (s *System) Type() engine.Type {
+	return (&engine.Spec[System]{
+		Name: "system", Kind: engine.System, Version: "v" + s.Settings.Version + "+builtin.vault",
+		Help:   "The server itself: seal, mounts, policies, audit.",
+		Open:   func(engine.Mount) (*System, error) { return s, nil },
+		Routes: routes(),
+	}).Type()
+}
+
+// routes joins the tables that stand in the files of their subjects.
+func routes() engine.Routes[System] {
+	var all engine.Routes[System]
+	for _, part := range parts {
+		all = append(all, part()...)
+	}
+	return all
+}
