@@ -3,6 +3,7 @@ package token
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,8 +60,9 @@ func (s *Store) Create(tx *storage.Tx, parent *Entry, p Params) (*Created, error
 	e := &Entry{
 		Policies: Policies(p.Policies, !p.NoDefaultPolicy), Path: p.Path, DisplayName: p.DisplayName,
 		Meta: maps.Clone(p.Meta), NumUses: p.NumUses, Created: now, Type: p.Type, BoundCIDRs: p.BoundCIDRs,
-		EntityID: p.EntityID, NamespaceID: p.NamespaceID, NoDefaultPolicy: p.NoDefaultPolicy, Role: p.Role,
+		EntityID: p.EntityID, NamespaceID: p.NamespaceID, Role: p.Role,
 	}
+	e.NoDefaultPolicy = !slices.Contains(e.Policies, "default")
 	if e.Type == "" {
 		e.Type = Service
 	}
@@ -84,7 +86,7 @@ func (s *Store) setTimes(c *Created, p Params, now time.Time) {
 	e := c.Entry
 	e.MaxTTL, e.ExplicitMaxTTL, e.Period, e.TTL = p.MaxTTL, p.ExplicitMaxTTL, p.Period, p.TTL
 	limit := s.limit(e)
-	if e.ExplicitMaxTTL > limit && !(e.Root() && p.TTL == 0) {
+	if e.ExplicitMaxTTL > limit {
 		c.warn("Explicit max TTL of %q exceeded the effective max_ttl of %q; it is capped accordingly", short(e.ExplicitMaxTTL), short(limit))
 		e.ExplicitMaxTTL = limit
 	}

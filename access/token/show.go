@@ -1,0 +1,51 @@
+package token
+
+import "time"
+
+// Shown is a token as a lookup answers it. Fields are in the order of their
+// names, as in Vault's answers.
+type Shown struct {
+	Accessor        string            `json:"accessor"`
+	BoundCIDRs      []string          `json:"bound_cidrs,omitempty"`
+	CreationTime    int64             `json:"creation_time"` // Unix
+	CreationTTL     int64             `json:"creation_ttl"`
+	DisplayName     string            `json:"display_name"`
+	EntityID        string            `json:"entity_id"`
+	ExpireTime      *time.Time        `json:"expire_time"` // null is never
+	ExplicitMaxTTL  int64             `json:"explicit_max_ttl"`
+	ID              string            `json:"id"`
+	IssueTime       time.Time         `json:"issue_time"`
+	LastRenewal     *time.Time        `json:"last_renewal,omitempty"`
+	LastRenewalTime int64             `json:"last_renewal_time,omitempty"` // Unix
+	Meta            map[string]string `json:"meta"`
+	NumUses         int               `json:"num_uses"`
+	Orphan          bool              `json:"orphan"`
+	Path            string            `json:"path"`
+	Period          int64             `json:"period,omitempty"`
+	Policies        []string          `json:"policies"`
+	Renewable       bool              `json:"renewable"`
+	Role            string            `json:"role,omitempty"`
+	TTL             int64             `json:"ttl"`
+	Type            string            `json:"type"`
+}
+
+// show is the answer for an entry. raw is the token, or "" where the answer
+// must not have it. All lengths of time are in seconds.
+func (s *Store) show(e *Entry, raw string) *Shown {
+	a := &Shown{
+		Accessor: e.Accessor, BoundCIDRs: e.BoundCIDRs,
+		CreationTime: e.Created.Unix(), CreationTTL: seconds(e.TTL), DisplayName: e.DisplayName,
+		EntityID: e.EntityID, ExplicitMaxTTL: seconds(e.ExplicitMaxTTL), ID: raw, IssueTime: e.Created.UTC(),
+		Meta: e.Meta, NumUses: e.NumUses, Orphan: e.Orphan(), Path: e.Path, Period: seconds(e.Period),
+		Policies: e.Policies, Renewable: e.Renewable, Role: e.Role, TTL: seconds(e.Left(s.o.Now())), Type: e.Type,
+	}
+	if !e.Expires.IsZero() {
+		t := e.Expires.UTC()
+		a.ExpireTime = &t
+	}
+	if !e.LastRenewal.IsZero() {
+		t := e.LastRenewal.UTC()
+		a.LastRenewal, a.LastRenewalTime = &t, t.Unix()
+	}
+	return a
+}
