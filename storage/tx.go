@@ -59,7 +59,7 @@ type Tx struct {
 	reads  map[string]struct{} // row keys read
 	spans  []span              // ordered stretches read
 	ranges []Range             // whole ranges read
-	keybuf []byte
+	keybuf [64]byte            // where a row key is put together
 }
 
 // A buffer holds writes by row key, and dropped stretches that came before.
@@ -244,7 +244,6 @@ func (v Rows) key(path string) ([]byte, error) {
 		}
 		k = append(v.r.append(k, tableValue), id[:]...)
 	}
-	v.tx.keybuf = k
 	return k, nil
 }
 
