@@ -50,6 +50,19 @@ type Config struct {
 	AllowedResponseHeaders     []string `json:"allowed_response_headers,omitempty"`
 	TokenType                  string   `json:"token_type,omitempty"`
 	TrimRequestTrailingSlashes bool     `json:"trim_request_trailing_slashes,omitempty"`
+	AllowedManagedKeys         []string `json:"allowed_managed_keys,omitempty"`
+	DelegatedAuthAccessors     []string `json:"delegated_auth_accessors,omitempty"`
+	IdentityTokenKey           string   `json:"identity_token_key,omitempty"`
+	UserLockout                *Lockout `json:"user_lockout_config,omitempty"`
+}
+
+// A Lockout says when an auth method stops listening to a user who fails to
+// log in. Durations are in seconds.
+type Lockout struct {
+	Threshold    uint64 `json:"user_lockout_threshold"`
+	Duration     int64  `json:"user_lockout_duration"`
+	CounterReset int64  `json:"user_lockout_counter_reset_duration"`
+	Disable      bool   `json:"user_lockout_disable"`
 }
 
 // A Live mount is an entry and the engine that serves it.
@@ -232,7 +245,7 @@ func (m *Mounts) Enable(tx *storage.Tx, e Entry) (*Entry, error) {
 func (t *Table) free(path string) error {
 	for _, l := range t.sorted {
 		if strings.HasPrefix(path, l.Path) || strings.HasPrefix(l.Path, path) {
-			return engine.Bad("path is already in use at %s", l.Path)
+			return engine.Bad("path is already in use at %s", strings.TrimPrefix(l.Path, "auth/"))
 		}
 	}
 	return nil

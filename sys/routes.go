@@ -6,4 +6,5 @@ import "github.com/fastness-dev/fastness/engine"
 var parts = []func() engine.Routes[System]{
 	lifeRoutes,
 	wrappingRoutes,
+	mountRoutes,
 }
