@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/fastness-dev/fastness/storage"
@@ -20,8 +21,8 @@ type Runner struct {
 	Store    *storage.Store
 	Now      func() time.Time // nil is time.Now
 	Handlers map[string]Handler
-	// Failed, if set, is told of every attempt that failed.
-	Failed func(j Job, err error)
+	// Logger is told of every attempt that failed; nil discards it.
+	Logger *slog.Logger
 }
 
 // A job that failed is tried again after a second, then after twice as long
@@ -167,8 +168,8 @@ func (r *Runner) one(ctx context.Context, key string, now time.Time) (ran bool, 
 	if !errors.As(err, &failed) || stops(failed.err) {
 		return ran, err
 	}
-	if r.Failed != nil {
-		r.Failed(job, failed.err)
+	if r.Logger != nil { // the id of a job may be a name
+		r.Logger.Warn("job failed", "kind", job.Kind, "mount", job.Mount, "attempt", job.Attempts+1, "error", failed.err)
 	}
 	_, err = r.Store.Update(ctx, func(tx *storage.Tx) error {
 		j, err := take(tx, key)

@@ -11,9 +11,10 @@ import (
 type Presenter interface {
 	// Sudo says whether the caller has sudo on the path, or is root.
 	Sudo() bool
-	// Token is the token that the request came with, and the entry that
-	// Authenticate returned for it.
-	Token() (raw string, e *Entry)
+	// RawToken is the token that the request came with.
+	RawToken() string
+	// Token is the entry that Authenticate returned for it.
+	Token() *Entry
 }
 
 // Type is the engine at auth/token/.
@@ -82,11 +83,8 @@ type request struct {
 func (s *Store) request(v engine.View) (*request, error) {
 	c := engine.CallOf(v)
 	r := &request{tx: c.Whole}
-	if p, ok := c.Data.(interface{ Sudo() bool }); ok {
-		r.sudo = p.Sudo()
-	}
-	if p, ok := c.Data.(interface{ Token() (string, *Entry) }); ok {
-		r.raw, r.self = p.Token()
+	if p, ok := c.Data.(Presenter); ok {
+		r.raw, r.self, r.sudo = p.RawToken(), p.Token(), p.Sudo()
 	}
 	if r.self != nil {
 		return r, nil
