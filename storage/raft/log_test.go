@@ -1,0 +1,277 @@
+package raft_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/fastness-dev/fastness/storage"
+	"github.com/fastness-dev/fastness/storage/raft"
+)
+
+// A machine remembers what was applied. durable is what it would still have
+// after a crash.
+type machine struct {
+	mu      sync.Mutex
+	entries []string
+	applied uint64
+	durable uint64
+	seen    chan struct{}
+}
+
+func (m *machine) apply(index uint64, entry []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if index <= m.applied {
+		return fmt.Errorf("entry %d applied after %d", index, m.applied)
+	}
+	m.applied = index
+	m.entries = append(m.entries, string(entry))
+	select {
+	case m.seen <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+func (m *machine) count() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.entries)
+}
+
+func (m *machine) wait(n int) {
+	for m.count() < n {
+		<-m.seen
+	}
+}
+
+func start(t *testing.T, dir string, o raft.Options) (*raft.Log, *machine) {
+	t.Helper()
+	l, m, err := tryStart(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l, m
+}
+
+func tryStart(dir string, o raft.Options) (*raft.Log, *machine, error) {
+	m := &machine{seen: make(chan struct{}, 1)}
+	o.Dir = dir
+	if o.FreeSpace == nil {
+		o.FreeSpace = func() (uint64, error) { return 1 << 40, nil }
+	}
+	l, err := raft.Open(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	return l, m, l.Start(0, m.apply)
+}
+
+var ctx = context.Background()
+
+func propose(t *testing.T, l *raft.Log, m *machine, entries ...string) {
+	t.Helper()
+	n := m.count()
+	for _, e := range entries {
+		if err := l.Propose(ctx, []byte(e)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.wait(n + len(entries))
+}
+
+func TestEntriesComeBackInOrder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	l, m := start(t, dir, raft.Options{})
+	propose(t, l, m, "a", "b", "c")
+	term := l.Term()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, m = start(t, dir, raft.Options{})
+	if !slices.Equal(m.entries, []string{"a", "b", "c"}) {
+		t.Fatalf("replayed %q", m.entries)
+	}
+	if l.Term() <= term {
+		t.Errorf("term %d after %d: a new leadership has a new term", l.Term(), term)
+	}
+	propose(t, l, m, "d")
+}
+
+func TestConcurrentProposalsAreAppliedOnce(t *testing.T) {
+	l, m := start(t, filepath.Join(t.TempDir(), "log"), raft.Options{})
+	var wg sync.WaitGroup
+	for w := range 16 {
+		wg.Go(func() {
+			for i := range 50 {
+				if err := l.Propose(ctx, fmt.Appendf(nil, "%d-%d", w, i)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	m.wait(800)
+	got := slices.Clone(m.entries)
+	slices.Sort(got)
+	if n := len(slices.Compact(got)); n != 800 {
+		t.Fatalf("%d different entries were applied", n)
+	}
+}
+
+// A crash leaves the directory as it was at some instant, perhaps in the middle
+// of a record. What was applied is there after the restart.
+func TestATornTailIsCut(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	l, m := start(t, dir, raft.Options{})
+	propose(t, l, m, "a", strings.Repeat("b", 4000))
+	crashed := filepath.Join(t.TempDir(), "log")
+	if err := os.CopyFS(crashed, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	tearTail(t, crashed)
+	_, m = start(t, crashed, raft.Options{})
+	if !slices.Equal(m.entries, []string{"a"}) {
+		t.Fatalf("replayed %q", m.entries)
+	}
+}
+
+// tearTail zeroes the last sectors that were written, as a disk that lost power
+// leaves a record.
+func tearTail(t *testing.T, dir string) {
+	t.Helper()
+	edit(t, dir, func(b []byte) {
+		end := len(b)
+		for end > 0 && b[end-1] == 0 {
+			end--
+		}
+		const sector = 512
+		clear(b[(end-3*sector)/sector*sector:])
+	})
+}
+
+func edit(t *testing.T, dir string, f func([]byte)) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "*.wal"))
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no journal in %s: %v", dir, err)
+	}
+	b, err := os.ReadFile(names[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	f(b)
+	if err := os.WriteFile(names[0], b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAFlippedByteIsReported(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	l, m := start(t, dir, raft.Options{})
+	propose(t, l, m, "the first entry of all", "b", "c")
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, dir, func(b []byte) {
+		i := indexOf(b, "first entry")
+		b[i] ^= 1
+	})
+	_, _, err := tryStart(dir, raft.Options{})
+	if !errors.Is(err, storage.ErrCorrupt) {
+		t.Fatalf("started with %v", err)
+	}
+}
+
+func indexOf(b []byte, s string) int {
+	for i := range b {
+		if string(b[i:i+len(s)]) == s {
+			return i
+		}
+	}
+	return -1
+}
+
+// A state that is ahead of its log is not that log's state.
+func TestAStateAheadOfItsLogIsRefused(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	l, m := start(t, dir, raft.Options{})
+	propose(t, l, m, "a")
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := raft.Open(raft.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Start(1000, m.apply); !errors.Is(err, storage.ErrCorrupt) {
+		t.Fatalf("started with %v", err)
+	}
+}
+
+func TestAFullDiskRefusesAndRecovers(t *testing.T) {
+	var mu sync.Mutex
+	free := uint64(1 << 40)
+	set := func(n uint64) { mu.Lock(); free = n; mu.Unlock() }
+	l, m := start(t, filepath.Join(t.TempDir(), "log"), raft.Options{FreeSpace: func() (uint64, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return free, nil
+	}})
+	propose(t, l, m, "a")
+	set(1 << 20)
+	if err := l.Propose(ctx, []byte("b")); !errors.Is(err, storage.ErrFull) {
+		t.Fatalf("got %v", err)
+	}
+	set(1 << 40)
+	propose(t, l, m, "c")
+	if !slices.Equal(m.entries, []string{"a", "c"}) {
+		t.Fatalf("applied %q", m.entries)
+	}
+}
+
+// Behind what the state machine holds durably, the log is cut; a restart reads
+// the rest.
+func TestTheLogIsCutBehindTheState(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	var m *machine
+	flushed := make(chan uint64, 100)
+	l, m := start(t, dir, raft.Options{CompactBytes: 10_000, Flush: func() (uint64, error) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.durable = m.applied
+		flushed <- m.durable
+		return m.durable, nil
+	}})
+	for i := range 50 {
+		propose(t, l, m, fmt.Sprintf("%d %s", i, make([]byte, 1000)))
+	}
+	cut := <-flushed
+	propose(t, l, m, "after the cut", "the end")
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := raft.Open(raft.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m2 := &machine{seen: make(chan struct{}, 1), applied: cut}
+	if err := again.Start(cut, m2.apply); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = again.Close() }()
+	if n := len(m2.entries); n == 0 || m2.entries[n-1] != "the end" {
+		t.Fatalf("replayed %d entries after the cut", n)
+	}
+	if l.Status().LastIndex == 0 {
+		t.Error("status says nothing was written")
+	}
+}
