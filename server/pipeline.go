@@ -52,6 +52,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, limits wire.Limit
 	defer done()
 	x := &exchange{q: q}
 	rep, err := s.answer(r.Context(), w, x, limits)
+	s.metrics.observe(q, err)
 	if err != nil {
 		s.report(q, err)
 		wire.Fail(w, q, err)
@@ -244,8 +245,8 @@ func (x *exchange) params() json.RawMessage { return x.q.Body }
 // Sudo says whether the caller may do what only sudo or root may, on this path.
 func (x *exchange) Sudo() bool { return x.verdict.Root || x.verdict.Capabilities.Has(policy.CanSudo) }
 
-// Token is the entry of the caller's token, for the system's own engines.
-func (x *exchange) Token() *token.Entry { return x.who }
+// Token is the caller's token and its entry, for the system's own engines.
+func (x *exchange) Token() (raw string, e *token.Entry) { return x.q.Token, x.who }
 
 // RawToken is the token as it came, which wrapping and lookup need.
 func (x *exchange) RawToken() string { return x.q.Token }

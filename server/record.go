@@ -93,7 +93,7 @@ func (s *Server) entry(x *exchange, failed error) *audit.Entry {
 		e.Auth = authOf(w, q.Token)
 		results := &audit.PolicyResults{Allowed: x.verdict.Allowed}
 		for _, g := range x.verdict.Granting {
-			results.GrantingPolicies = append(results.GrantingPolicies, audit.GrantingPolicy{Name: g.Name, NamespaceID: "root", Type: "acl"})
+			results.GrantingPolicies = append(results.GrantingPolicies, audit.GrantingPolicy{Name: g.Policy, NamespaceID: "root", Type: "acl"})
 		}
 		e.Auth.PolicyResults = results
 	}

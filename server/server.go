@@ -47,6 +47,7 @@ type Server struct {
 	sys      *sys.System
 	due      dueIndex
 	inflight inflight
+	metrics  *metrics
 	logger   *slog.Logger
 	level    *slog.LevelVar
 	clock    func() time.Time
@@ -71,6 +72,7 @@ func New(o Options) (*Server, error) {
 		o.LogLevel = new(slog.LevelVar)
 	}
 	s := &Server{barrier: barrier.New(), policies: policy.NewStore(), logger: o.Logger, level: o.LogLevel, clock: o.Clock}
+	s.metrics = newMetrics(s)
 	s.audit = audit.NewBroker(o.Logger)
 	s.tokens = token.New(token.Options{Barrier: s.barrier, Now: o.Clock, DefaultTTL: o.Settings.DefaultTTL, MaxTTL: o.Settings.MaxTTL,
 		OnRevoke: s.revoked,
@@ -149,7 +151,7 @@ func (s *Server) unsealed(ctx context.Context) error {
 	s.stop = stop
 	handlers := s.tokens.Handlers()
 	handlers[kindMount] = s.mountJob
-	runner := &schedule.Runner{Store: s.store, Now: s.clock, Handlers: handlers, Logger: s.logger}
+	runner := &schedule.Runner{Store: s.store, Now: s.clock, Handlers: handlers}
 	s.ended.Go(func() { runner.Run(run) })
 	s.ended.Go(func() { s.rotateKeys(run) })
 	return nil

@@ -11,10 +11,9 @@ import (
 
 // requester is what the server hands over with a call.
 type requester interface {
-	Token() *token.Entry
+	token.Presenter
 	RawToken() string
 	RequestPath() string
-	Sudo() bool
 	WrapFor() time.Duration
 }
 

@@ -3,11 +3,14 @@ package main
 
 import (
 	"context"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
 
+	"github.com/fastness-dev/fastness/catalog"
 	"github.com/fastness-dev/fastness/cli"
+	"github.com/fastness-dev/fastness/server"
 )
 
 func main() { os.Exit(run()) }
@@ -22,5 +25,8 @@ func run() int {
 		Stdout:  os.Stdout,
 		Stderr:  os.Stderr,
 		Getenv:  os.Getenv,
+		Server: func(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+			return server.Run(ctx, server.Command{Args: args, Stdout: stdout, Stderr: stderr, Engines: catalog.Engines(), Getenv: os.Getenv})
+		},
 	})
 }

@@ -1,0 +1,18 @@
+// Package catalog lists what this build links in: secrets engines, auth methods
+// and, later, seals and audit devices. A custom build is a main with a list of
+// its own.
+package catalog
+
+import (
+	"slices"
+
+	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/secrets/kv"
+)
+
+// Engines are all engines that can be mounted.
+func Engines() []engine.Type {
+	return slices.Concat(
+		kv.Types(),
+	)
+}
