@@ -1,0 +1,82 @@
+package sys
+
+import (
+	"slices"
+
+	"github.com/fastness-dev/fastness/access/token"
+	"github.com/fastness-dev/fastness/engine"
+)
+
+type pathsAsked struct {
+	Path  []string `json:"path" doc:"Old name of paths."`
+	Paths []string `json:"paths" doc:"Paths to say the capabilities on."`
+}
+
+type tokenPaths struct {
+	Token string `json:"token" secret:"true" doc:"The token whose capabilities are asked."`
+	pathsAsked
+}
+
+type accessorPaths struct {
+	Accessor string `json:"accessor" doc:"Accessor of the token whose capabilities are asked."`
+	pathsAsked
+}
+
+// capabilities says what policies give on paths. With one path it is said again
+// under a key that old clients look for.
+func (s *System) capabilities(v engine.View, policies []string, asked pathsAsked) (map[string][]string, error) {
+	paths := slices.Concat(asked.Paths, asked.Path)
+	if len(paths) == 0 {
+		return nil, engine.Bad("paths must be supplied")
+	}
+	acl, err := s.Policies.ACL(engine.CallOf(v).Whole, policies)
+	if err != nil {
+		return nil, err
+	}
+	caps := make(map[string][]string, len(paths)+1)
+	for _, p := range paths {
+		caps[p] = acl.Capabilities(p)
+	}
+	if len(paths) == 1 {
+		caps["capabilities"] = caps[paths[0]]
+	}
+	return caps, nil
+}
+
+func (s *System) ownCapabilities(v engine.View, req pathsAsked) (map[string][]string, error) {
+	return s.capabilities(v, v.Caller().Policies, req)
+}
+
+func (s *System) capabilitiesOf(v engine.View, req tokenPaths) (map[string][]string, error) {
+	if req.Token == "" {
+		return nil, engine.Bad("no token found")
+	}
+	e, err := s.Tokens.Find(engine.CallOf(v).Whole, req.Token)
+	return s.entryCapabilities(v, e, err, "invalid token", req.pathsAsked)
+}
+
+func (s *System) capabilitiesByAccessor(v engine.View, req accessorPaths) (map[string][]string, error) {
+	if req.Accessor == "" {
+		return nil, engine.Bad("no accessor found")
+	}
+	e, err := s.Tokens.ByAccessor(engine.CallOf(v).Whole, req.Accessor)
+	return s.entryCapabilities(v, e, err, "invalid accessor", req.pathsAsked)
+}
+
+func (s *System) entryCapabilities(v engine.View, e *token.Entry, err error, none string, asked pathsAsked) (map[string][]string, error) {
+	switch {
+	case err != nil:
+		return nil, err
+	case e == nil:
+		return nil, engine.Bad("%s", none)
+	}
+	return s.capabilities(v, e.Policies, asked)
+}
+
+func capabilityRoutes() engine.Routes[System] {
+	return engine.Routes[System]{
+		engine.Compute("capabilities", (*System).capabilitiesOf).TopLevel().Doc("Say what a token can do on paths."),
+		engine.Compute("capabilities-self", (*System).ownCapabilities).TopLevel().Doc("Say what the caller can do on paths."),
+		engine.Compute("capabilities-accessor", (*System).capabilitiesByAccessor).TopLevel().Doc("Say what the token of an accessor can do on paths."),
+	}
+}
