@@ -1,10 +1,161 @@
 package sys
 
 import (
+	"net/http"
 	"time"
 
+	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/lease"
 )
 
 // leases are the leases of this system.
 func (s *System) leases() *lease.Store { return &lease.Store{Tokens: s.Tokens, Now: time.Now} }
+
+type leaseID struct {
+	ID string `json:"lease_id" doc:"Id of the lease."`
+}
+
+type leaseView struct {
+	ID          string     `json:"id"`
+	Path        string     `json:"path"`
+	Issued      time.Time  `json:"issue_time"`
+	Expires     *time.Time `json:"expire_time"`
+	LastRenewal *time.Time `json:"last_renewal"`
+	Renewable   bool       `json:"renewable"`
+	TTL         int64      `json:"ttl"` // seconds left
+}
+
+func (s *System) lookupLease(v engine.View, req leaseID) (*leaseView, error) {
+	l, err := s.leases().Lookup(engine.CallOf(v).Whole, req.ID)
+	if err != nil {
+		return nil, err
+	}
+	a := &leaseView{ID: l.ID, Path: l.Path, Issued: l.Issued.UTC(), Expires: moment(l.Expires), LastRenewal: moment(l.LastRenewal), Renewable: l.Renewable}
+	if a.Expires != nil {
+		a.TTL = int64(l.Expires.Sub(v.Now()).Round(time.Second).Seconds())
+	}
+	return a, nil
+}
+
+// moment is a time, or nil for never.
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+type leasePrefix struct {
+	Prefix string `path:"prefix" doc:"Path that leases were made at, or the beginning of one."`
+}
+
+func (s *System) listLeases(v engine.View, req leasePrefix) (engine.Keys, error) {
+	names, err := s.leases().List(engine.CallOf(v).Whole, req.Prefix)
+	return engine.KeysOf(names), err
+}
+
+// A lease is named in the path or in the body.
+type leaseNamed struct {
+	URLID string `path:"url_lease_id" doc:"Id of the lease."`
+	leaseID
+}
+
+func (l leaseNamed) id() string {
+	if l.URLID != "" {
+		return l.URLID
+	}
+	return l.ID
+}
+
+type renewRequest struct {
+	leaseNamed
+	Increment engine.Duration `json:"increment" doc:"How long the lease is to live from now."`
+}
+
+func (s *System) renewLease(tx engine.Tx, req renewRequest) (*engine.Answer, error) {
+	l, err := s.leases().Renew(engine.CallOf(tx).Whole, req.id(), time.Duration(req.Increment))
+	if err != nil {
+		return nil, err
+	}
+	return &engine.Answer{LeaseDuration: l.Expires.Sub(tx.Now()).Round(time.Second)}, nil
+}
+
+type revokeRequest struct {
+	leaseNamed
+	Sync bool `json:"sync" doc:"Not needed: what one transaction has room for is always revoked at once."`
+}
+
+func (s *System) revokeLease(tx engine.Tx, req revokeRequest) (engine.None, error) {
+	return engine.None{}, s.leases().Revoke(engine.CallOf(tx).Whole, req.id())
+}
+
+type revokePrefixRequest struct {
+	leasePrefix
+	Sync bool `json:"sync" doc:"Not needed: what one transaction has room for is always revoked at once."`
+}
+
+func (s *System) revokePrefix(tx engine.Tx, req revokePrefixRequest) (engine.None, error) {
+	return engine.None{}, s.leases().RevokePrefix(engine.CallOf(tx).Whole, req.Prefix)
+}
+
+// tidyLeases has nothing to do: a lease's row ends in the transaction that ends
+// what was lent.
+func (s *System) tidyLeases(tx engine.Tx, _ engine.None) (*engine.Answer, error) {
+	tx.Warn("Tidy operation successfully started. Any information from the operation will be printed to Vault's server logs.")
+	return &engine.Answer{Status: http.StatusAccepted}, nil
+}
+
+type leaseKind struct {
+	Type       string `json:"type" doc:"Kind of leases; irrevocable is the one there is."`
+	Limit      string `json:"limit" doc:"How many to list, or none for all."`
+	Namespaces bool   `json:"include_child_namespaces" doc:"Look into child namespaces too."`
+}
+
+type leaseCount struct {
+	Count  int            `json:"lease_count"`
+	Counts map[string]int `json:"counts"` // by accessor of the mount
+}
+
+// Leases that cannot be revoked do not exist: a token can always be ended.
+
+func (s *System) countLeases(_ engine.View, req leaseKind) (*leaseCount, error) {
+	if req.Type != "irrevocable" {
+		return nil, nil
+	}
+	return &leaseCount{Counts: map[string]int{}}, nil
+}
+
+type leasesOfKind struct {
+	Count  int         `json:"lease_count"`
+	Leases []leaseView `json:"leases"`
+}
+
+func (s *System) irrevocableLeases(_ engine.View, req leaseKind) (*leasesOfKind, error) {
+	if req.Type != "irrevocable" {
+		return nil, nil
+	}
+	return &leasesOfKind{Leases: []leaseView{}}, nil
+}
+
+// leaseRoutes has each of the routes that Vault moved below leases/ at its old
+// place too.
+func leaseRoutes() engine.Routes[System] {
+	routes := engine.Routes[System]{
+		engine.Compute("leases/lookup", (*System).lookupLease).Doc("Show a lease."),
+		engine.List("leases/lookup", (*System).listLeases).Sudo().Doc("List the paths that leases were made at."),
+		engine.List("leases/lookup/{prefix...}", (*System).listLeases).Sudo().Doc("List the leases below a path."),
+		engine.Write("leases/tidy", (*System).tidyLeases).Doc("Look for leases that should have ended."),
+		engine.Read("leases/count", (*System).countLeases).Doc("Count leases of a kind."),
+		engine.Read("leases", (*System).irrevocableLeases).Sudo().Doc("List leases of a kind."),
+	}
+	for _, at := range []string{"leases/", ""} {
+		routes = append(routes,
+			engine.Write(at+"renew[/{url_lease_id...}]", (*System).renewLease).Doc("Renew a lease."),
+			engine.Write(at+"revoke[/{url_lease_id...}]", (*System).revokeLease).Doc("Revoke a lease."),
+			engine.Write(at+"revoke-prefix/{prefix...}", (*System).revokePrefix).Sudo().Doc("Revoke all leases below a path."),
+			engine.Write(at+"revoke-force/{prefix...}", (*System).revokePrefix).Sudo().Doc("Revoke all leases below a path, whatever it takes."),
+		)
+	}
+	return routes
+}

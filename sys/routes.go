@@ -7,4 +7,10 @@ var parts = []func() engine.Routes[System]{
 	lifeRoutes,
 	wrappingRoutes,
 	mountRoutes,
+	remountRoutes,
+	uiRoutes,
+	policyRoutes,
+	capabilityRoutes,
+	toolRoutes,
+	leaseRoutes,
 }
