@@ -43,8 +43,9 @@ func (s *System) capabilities(v engine.View, policies []string, asked pathsAsked
 	return caps, nil
 }
 
-func (s *System) ownCapabilities(v engine.View, req pathsAsked) (map[string][]string, error) {
-	return s.capabilities(v, v.Caller().Policies, req)
+// ownCapabilities is about the request's token, whatever else the body names.
+func (s *System) ownCapabilities(v engine.View, req tokenPaths) (map[string][]string, error) {
+	return s.capabilities(v, v.Caller().Policies, req.pathsAsked)
 }
 
 func (s *System) capabilitiesOf(v engine.View, req tokenPaths) (map[string][]string, error) {

@@ -8,8 +8,10 @@ import (
 	"github.com/fastness-dev/fastness/lease"
 )
 
-// leases are the leases of this system.
-func (s *System) leases() *lease.Store { return &lease.Store{Tokens: s.Tokens, Now: time.Now} }
+// leases are the leases of this system, at the time of a request.
+func (s *System) leases(v engine.View) *lease.Store {
+	return &lease.Store{Tokens: s.Tokens, Now: v.Now}
+}
 
 type leaseID struct {
 	ID string `json:"lease_id" doc:"Id of the lease."`
@@ -26,7 +28,7 @@ type leaseView struct {
 }
 
 func (s *System) lookupLease(v engine.View, req leaseID) (*leaseView, error) {
-	l, err := s.leases().Lookup(engine.CallOf(v).Whole, req.ID)
+	l, err := s.leases(v).Lookup(engine.CallOf(v).Whole, req.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +53,7 @@ type leasePrefix struct {
 }
 
 func (s *System) listLeases(v engine.View, req leasePrefix) (engine.Keys, error) {
-	names, err := s.leases().List(engine.CallOf(v).Whole, req.Prefix)
+	names, err := s.leases(v).List(engine.CallOf(v).Whole, req.Prefix)
 	return engine.KeysOf(names), err
 }
 
@@ -74,7 +76,7 @@ type renewRequest struct {
 }
 
 func (s *System) renewLease(tx engine.Tx, req renewRequest) (*engine.Answer, error) {
-	l, err := s.leases().Renew(engine.CallOf(tx).Whole, req.id(), time.Duration(req.Increment))
+	l, err := s.leases(tx).Renew(engine.CallOf(tx).Whole, req.id(), time.Duration(req.Increment))
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +89,7 @@ type revokeRequest struct {
 }
 
 func (s *System) revokeLease(tx engine.Tx, req revokeRequest) (engine.None, error) {
-	return engine.None{}, s.leases().Revoke(engine.CallOf(tx).Whole, req.id())
+	return engine.None{}, s.leases(tx).Revoke(engine.CallOf(tx).Whole, req.id())
 }
 
 type revokePrefixRequest struct {
@@ -96,7 +98,7 @@ type revokePrefixRequest struct {
 }
 
 func (s *System) revokePrefix(tx engine.Tx, req revokePrefixRequest) (engine.None, error) {
-	return engine.None{}, s.leases().RevokePrefix(engine.CallOf(tx).Whole, req.Prefix)
+	return engine.None{}, s.leases(tx).RevokePrefix(engine.CallOf(tx).Whole, req.Prefix)
 }
 
 // tidyLeases has nothing to do: a lease's row ends in the transaction that ends

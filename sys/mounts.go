@@ -13,13 +13,13 @@ import (
 type tableOf struct {
 	prefix string // of stored paths
 	kind   engine.Kind
-	noun   string // in sentences
+	noun   string // for what is missing
 	plugin string // what a plugin is called in sentences
 }
 
 var (
-	secretTable = tableOf{"", engine.Secret, "secret", "secrets"}
-	authTable   = tableOf{"auth/", engine.Auth, "auth", "auth"}
+	secretTable = tableOf{"", engine.Secret, "secret engine mount", "secrets"}
+	authTable   = tableOf{"auth/", engine.Auth, "auth engine", "auth"}
 )
 
 // shown gives the path of a mount as this table tells it.
@@ -48,10 +48,13 @@ type mountView struct {
 	UUID              string            `json:"uuid"`
 }
 
-func viewOf(l *mount.Live) *mountView {
+func (s *System) viewOf(l *mount.Live) *mountView {
 	v := &mountView{Accessor: l.Accessor, Config: l.Config, Description: l.Description, ExternalEntropy: l.ExternalEntropy,
 		Local: l.Local, Options: l.Options, PluginVersion: l.PluginVersion, RunningVersion: l.Engine.Info().Version,
 		SealWrap: l.SealWrap, Type: l.Type, UUID: l.UUID}
+	if v.RunningVersion == "" { // an engine that is as old as the server
+		v.RunningVersion = s.builtin()
+	}
 	if l.Kind != engine.System {
 		v.DeprecationStatus = "supported"
 	}
@@ -75,7 +78,7 @@ func listMounts(t tableOf) func(*System, engine.View, engine.None) (map[string]*
 		views := make(map[string]*mountView)
 		for _, l := range table.All() {
 			if path, ok := t.shown(l); ok {
-				views[path] = viewOf(l)
+				views[path] = s.viewOf(l)
 			}
 		}
 		return views, nil
@@ -104,18 +107,14 @@ func readMount(t tableOf) func(*System, engine.View, mountPath) (any, error) {
 			if l == nil {
 				return nil, engine.Bad("cannot fetch sysview for path %q", t.prefix+path)
 			}
-			return tuneViewOf(l), nil
+			return s.tuneViewOf(l), nil
 		}
 		if l != nil {
 			if _, ok := t.shown(l); ok {
-				return viewOf(l), nil
+				return s.viewOf(l), nil
 			}
 		}
-		name := "secret engine"
-		if t.kind == engine.Auth {
-			name = "auth engine"
-		}
-		return nil, engine.Bad("No %s mount at %s", name, path)
+		return nil, engine.Bad("No %s at %s", t.noun, path)
 	}
 }
 
@@ -154,7 +153,7 @@ func disableMount(t tableOf) func(*System, engine.Tx, mountPath) (engine.None, e
 			return engine.None{}, nil
 		}
 		whole := engine.CallOf(tx).Whole
-		if err := s.leases().RevokePrefix(whole, path); err != nil {
+		if err := s.leases(tx).RevokePrefix(whole, path); err != nil {
 			return engine.None{}, err
 		}
 		s.Mounts.Disable(whole, l.Entry)

@@ -257,8 +257,8 @@ type tuneView struct {
 	LockoutDisable      *bool             `json:"user_lockout_disable,omitempty"`
 }
 
-func tuneViewOf(l *mount.Live) *tuneView {
-	c := viewOf(l).Config
+func (s *System) tuneViewOf(l *mount.Live) *tuneView {
+	c := s.viewOf(l).Config
 	v := &tuneView{
 		DefaultTTL: int64(l.Mount.DefaultTTL.Seconds()), MaxTTL: int64(l.Mount.MaxTTL.Seconds()),
 		Description: l.Description, ForceNoCache: c.ForceNoCache, Options: l.Options, PluginVersion: l.PluginVersion,

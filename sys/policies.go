@@ -2,6 +2,7 @@ package sys
 
 import (
 	"encoding/base64"
+	"strings"
 
 	"github.com/fastness-dev/fastness/access/policy"
 	"github.com/fastness-dev/fastness/engine"
@@ -75,6 +76,9 @@ func (s *System) writePolicy(tx engine.Tx, req policyRequest) (engine.None, erro
 	name := policy.NormalizeName(req.Name)
 	if name != req.Name {
 		tx.Warn("policy name was converted to %s", name)
+	}
+	if name == "" || strings.ContainsFunc(name, unprintable) || strings.Contains(name, "/") {
+		return engine.None{}, engine.Bad("a policy name must not be empty or hold slashes or control characters")
 	}
 	if err := policy.CheckWritable(name); err != nil {
 		return engine.None{}, engine.Bad("%s", err)

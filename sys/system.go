@@ -104,12 +104,15 @@ func New(s System) *System {
 // Type is the engine of sys/ for this system.
 func (s *System) Type() engine.Type {
 	return (&engine.Spec[System]{
-		Name: "system", Kind: engine.System, Version: "v" + s.Settings.Version + "+builtin.vault",
+		Name: "system", Kind: engine.System, Version: s.builtin(),
 		Help:   "The server itself: seal, mounts, policies, audit.",
 		Open:   func(engine.Mount) (*System, error) { return s, nil },
 		Routes: routes(),
 	}).Type()
 }
+
+// builtin is the version of what comes with the server, as plugins show theirs.
+func (s *System) builtin() string { return "v" + s.Settings.Version + "+builtin.vault" }
 
 // routes joins the tables that stand in the files of their subjects.
 func routes() engine.Routes[System] {

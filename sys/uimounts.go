@@ -74,7 +74,7 @@ func (s *System) uiMounts(v engine.View, _ engine.None) (*uiMounts, error) {
 		case acl == nil && listed:
 			to[path] = &publicMount{l.Description, l.Options, l.Type}
 		case acl != nil && (listed || acl.HasAnyUnder(l.Path)):
-			to[path] = viewOf(l)
+			to[path] = s.viewOf(l)
 		}
 	}
 	return a, nil
@@ -100,7 +100,7 @@ func (s *System) preflight(v engine.View, req mountPath) (*mountView, error) {
 		return nil, engine.Status(http.StatusForbidden,
 			"preflight capability check returned 403, please ensure client's policies grant access to path %q", path)
 	}
-	view := viewOf(l)
+	view := s.viewOf(l)
 	view.Path = strings.TrimPrefix(l.Path, "auth/")
 	return view, nil
 }
