@@ -13,4 +13,6 @@ var parts = []func() engine.Routes[System]{
 	capabilityRoutes,
 	toolRoutes,
 	leaseRoutes,
+	rotateRoutes,
+	auditRoutes,
 }
