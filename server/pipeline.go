@@ -22,8 +22,11 @@ import (
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/mount"
 	"github.com/fastness-dev/fastness/storage"
+	"github.com/fastness-dev/fastness/sys"
 	"github.com/fastness-dev/fastness/wire"
 )
+
+var _ sys.Requester = (*exchange)(nil)
 
 // An exchange is one request on its way through the stages.
 type exchange struct {
@@ -245,8 +248,8 @@ func (x *exchange) params() json.RawMessage { return x.q.Body }
 // Sudo says whether the caller may do what only sudo or root may, on this path.
 func (x *exchange) Sudo() bool { return x.verdict.Root || x.verdict.Capabilities.Has(policy.CanSudo) }
 
-// Token is the caller's token and its entry, for the system's own engines.
-func (x *exchange) Token() (raw string, e *token.Entry) { return x.q.Token, x.who }
+// Token is the entry of the caller's token, for the system's own engines.
+func (x *exchange) Token() *token.Entry { return x.who }
 
 // RawToken is the token as it came, which wrapping and lookup need.
 func (x *exchange) RawToken() string { return x.q.Token }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/fastness-dev/fastness/audit"
 	"github.com/fastness-dev/fastness/cubbyhole"
 	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/lease"
 	"github.com/fastness-dev/fastness/mount"
 	"github.com/fastness-dev/fastness/schedule"
 	"github.com/fastness-dev/fastness/storage"
@@ -151,6 +153,7 @@ func (s *Server) unsealed(ctx context.Context) error {
 	s.stop = stop
 	handlers := s.tokens.Handlers()
 	handlers[kindMount] = s.mountJob
+	maps.Copy(handlers, (&lease.Store{Tokens: s.tokens, Now: s.clock}).Handlers())
 	runner := &schedule.Runner{Store: s.store, Now: s.clock, Handlers: handlers}
 	s.ended.Go(func() { runner.Run(run) })
 	s.ended.Go(func() { s.rotateKeys(run) })
@@ -167,6 +170,7 @@ func (s *Server) sealing() {
 	}
 	s.ended.Wait()
 	s.tokens.Forget()
+	s.audit.Clear()
 }
 
 // rotateKeys begins a new term of the keyring when the last is used up.

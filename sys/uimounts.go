@@ -18,7 +18,7 @@ import (
 // token, unless only that tells whether its address is a good one.
 func (s *System) asking(v engine.View) (*policy.ACL, error) {
 	c := engine.CallOf(v)
-	raw := c.Data.(requester).RawToken()
+	raw := c.Data.(Requester).RawToken()
 	e, err := s.Tokens.Find(c.Whole, raw)
 	if err != nil || e == nil {
 		return nil, err

@@ -9,8 +9,9 @@ import (
 	"github.com/fastness-dev/fastness/storage"
 )
 
-// requester is what the server hands over with a call.
-type requester interface {
+// Requester is what the server hands over with a call.
+// A Requester is what the server hands over with a call.
+type Requester interface {
 	token.Presenter
 	RawToken() string
 	RequestPath() string
@@ -26,7 +27,7 @@ type wrappingToken struct {
 }
 
 func (s *System) wrapData(tx engine.Tx, req wrapRequest) (json.RawMessage, error) {
-	if engine.CallOf(tx).Data.(requester).WrapFor() <= 0 {
+	if engine.CallOf(tx).Data.(Requester).WrapFor() <= 0 {
 		return nil, engine.Bad("endpoint requires response wrapping to be used")
 	}
 	if len(req.Body) == 0 {
@@ -39,7 +40,7 @@ func (s *System) wrapData(tx engine.Tx, req wrapRequest) (json.RawMessage, error
 // body asks that the request's own token is one.
 func (s *System) wrappedBy(tx engine.View, sent string) (*storage.Tx, *token.Entry, error) {
 	c := engine.CallOf(tx)
-	r := c.Data.(requester)
+	r := c.Data.(Requester)
 	raw := r.RawToken()
 	if sent != "" && sent != raw {
 		if e, err := s.Tokens.Find(c.Whole, raw); err != nil {
@@ -101,7 +102,7 @@ func (s *System) wrapLookup(v engine.View, req wrappingToken) (*wrapLookup, erro
 	c := engine.CallOf(v)
 	raw := req.Token
 	if raw == "" {
-		raw = c.Data.(requester).RawToken()
+		raw = c.Data.(Requester).RawToken()
 	}
 	if raw == "" {
 		return nil, engine.Bad("missing \"token\" value in input")
