@@ -47,7 +47,7 @@ func stored[M ~map[string]V, V any](tx *storage.Tx, row string) (M, error) {
 	return *m, nil
 }
 
-// LoadAudit enables what was enabled before the node was sealed. One device
+// LoadAudit is called while an unseal holds s.mu. It enables what was enabled before the node was sealed. One device
 // that works is enough; that none of several does is an error, since every
 // request would be refused.
 func (s *System) LoadAudit(ctx context.Context) error {
@@ -63,6 +63,7 @@ func (s *System) LoadAudit(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read audit devices: %w", err)
 	}
+	s.dropCeremonies()
 	s.Audit.Clear()
 	s.Audit.SetHeaders(headers.rules())
 	var failed []error

@@ -15,4 +15,6 @@ var parts = []func() engine.Routes[System]{
 	leaseRoutes,
 	rotateRoutes,
 	auditRoutes,
+	rootRoutes,
+	rekeyRoutes,
 }

@@ -48,9 +48,11 @@ type System struct {
 	// Node answers for the parts of sys that are the server's own.
 	Node Node
 
-	mu      sync.Mutex // of the ceremonies and of changes to the seal
-	unseal  *seal.Ceremony
-	started time.Time
+	mu          sync.Mutex // of the ceremonies and of changes to the seal
+	unseal      *seal.Ceremony
+	rootAttempt *rootAttempt // nil when no root token is being made
+	rekey       *rekey       // nil when the seal key is not being replaced
+	started     time.Time
 }
 
 // Settings are what the configuration says and sys shows.
@@ -107,7 +109,7 @@ func (s *System) Type() engine.Type {
 		Name: "system", Kind: engine.System, Version: s.builtin(),
 		Help:   "The server itself: seal, mounts, policies, audit.",
 		Open:   func(engine.Mount) (*System, error) { return s, nil },
-		Routes: routes(),
+		Routes: s.guarded(routes()),
 	}).Type()
 }
 
