@@ -63,12 +63,14 @@ func (s *System) dropCeremonies() {
 	s.dropRekey()
 }
 
-// guarded are the routes of ceremonies, with a token that has sudo or, as
-// Vault 1.x has it, for whoever holds shares.
+// guarded closes or opens the routes that the settings decide on. Those of
+// ceremonies need a token that has sudo or, as Vault 1.x has it, only shares.
 func (s *System) guarded(routes engine.Routes[System]) engine.Routes[System] {
 	shares := []string{"generate-root/attempt", "generate-root/update", "rekey/init", "rekey/update", "rekey/verify"}
 	for i, r := range routes {
 		switch {
+		case r.Info.Pattern == "metrics" && s.Settings.UnauthMetrics:
+			routes[i] = r.Public()
 		case !slices.Contains(shares, r.Info.Pattern):
 		case s.Settings.UnauthRekey:
 			routes[i] = r.Public()

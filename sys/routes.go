@@ -17,4 +17,5 @@ var parts = []func() engine.Routes[System]{
 	auditRoutes,
 	rootRoutes,
 	rekeyRoutes,
+	observeRoutes,
 }

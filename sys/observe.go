@@ -1,0 +1,266 @@
+package sys
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fastness-dev/fastness/engine"
+)
+
+type loggerRequest struct {
+	Level string `json:"level" doc:"trace, debug, info, warn or error."`
+}
+
+type loggerName struct {
+	Name string `path:"name"`
+}
+
+type namedLogger struct {
+	Name  string `path:"name"`
+	Level string `json:"level" doc:"trace, debug, info, warn or error."`
+}
+
+// The server has one logger, which is shown under the name that clients know.
+const loggerCore = "core"
+
+func (s *System) readLoggers(engine.View, engine.None) (map[string]string, error) {
+	return map[string]string{loggerCore: s.Node.LogLevel()}, nil
+}
+
+func (s *System) readLogger(_ engine.View, req loggerName) (map[string]string, error) {
+	if req.Name != loggerCore {
+		return nil, noLogger(req.Name)
+	}
+	return map[string]string{loggerCore: s.Node.LogLevel()}, nil
+}
+
+func noLogger(name string) error { return engine.Bad("logger %q not found", name) }
+
+func (s *System) writeLoggers(_ engine.View, req loggerRequest) (engine.None, error) {
+	if req.Level == "" {
+		return engine.None{}, engine.Bad("level is required")
+	}
+	if err := s.Node.SetLogLevel(req.Level); err != nil {
+		return engine.None{}, engine.Bad("invalid level provided: %s", err)
+	}
+	return engine.None{}, nil
+}
+
+func (s *System) writeLogger(v engine.View, req namedLogger) (engine.None, error) {
+	if req.Name != loggerCore {
+		return engine.None{}, noLogger(req.Name)
+	}
+	return s.writeLoggers(v, loggerRequest{req.Level})
+}
+
+// resetLoggers goes back to the level of the configuration.
+func (s *System) resetLoggers(engine.Tx, engine.None) (engine.None, error) {
+	level := s.Settings.LogLevel
+	if level == "" {
+		level = "info"
+	}
+	return engine.None{}, s.Node.SetLogLevel(level)
+}
+
+func (s *System) resetLogger(tx engine.Tx, req loggerName) (engine.None, error) {
+	if req.Name != loggerCore {
+		return engine.None{}, noLogger(req.Name)
+	}
+	return s.resetLoggers(tx, engine.None{})
+}
+
+type metricsRequest struct {
+	Format string `json:"format" doc:"prometheus, or nothing for JSON."`
+}
+
+func (s *System) metrics(_ engine.View, req metricsRequest) (*engine.Raw, error) {
+	if req.Format != "" && req.Format != "prometheus" {
+		return &engine.Raw{Status: http.StatusBadRequest, ContentType: "text/plain",
+			Body: fmt.Appendf(nil, "metric response format %q unknown", req.Format)}, nil
+	}
+	page, err := s.Node.Metrics()
+	if err != nil {
+		return nil, err
+	}
+	if req.Format == "prometheus" {
+		return &engine.Raw{ContentType: "text/plain; version=0.0.4; charset=utf-8", Body: page}, nil
+	}
+	body, err := json.Marshal(metricsSummary(page))
+	if err != nil {
+		return nil, fmt.Errorf("encode metrics: %w", err)
+	}
+	return &engine.Raw{ContentType: "application/json", Body: body}, nil
+}
+
+type summary struct {
+	Timestamp string     `json:"Timestamp"`
+	Gauges    []gauge    `json:"Gauges"`
+	Points    []struct{} `json:"Points"`
+	Counters  []struct{} `json:"Counters"`
+	Samples   []struct{} `json:"Samples"`
+}
+
+type gauge struct {
+	Name   string            `json:"Name"`
+	Value  float64           `json:"Value"`
+	Labels map[string]string `json:"Labels"`
+}
+
+// metricsSummary tells the lines without labels of a page as gauges.
+func metricsSummary(page []byte) *summary {
+	a := &summary{Timestamp: time.Now().UTC().Format("2006-01-02 15:04:05 -0700 MST"),
+		Gauges: []gauge{}, Points: []struct{}{}, Counters: []struct{}{}, Samples: []struct{}{}}
+	for lines := bufio.NewScanner(bytes.NewReader(page)); lines.Scan(); {
+		name, value, ok := strings.Cut(lines.Text(), " ")
+		if !ok || name == "#" || strings.Contains(name, "{") {
+			continue
+		}
+		if n, err := strconv.ParseFloat(value, 64); err == nil && n-n == 0 { // JSON has no infinities
+			a.Gauges = append(a.Gauges, gauge{name, n, map[string]string{}})
+		}
+	}
+	return a
+}
+
+func (s *System) inFlight(engine.View, engine.None) (map[string]InFlight, error) {
+	return s.Node.InFlight(), nil
+}
+
+type hostInfo struct {
+	Timestamp time.Time   `json:"timestamp"`
+	Host      hostDetails `json:"host"`
+	CPU       []hostCPU   `json:"cpu"`
+	CPUTimes  []struct{}  `json:"cpu_times"`
+	Disk      []struct{}  `json:"disk"`
+	Memory    hostMemory  `json:"memory"`
+}
+
+type hostDetails struct {
+	Hostname string `json:"hostname"`
+	OS       string `json:"os"`
+	Arch     string `json:"kernelArch"`
+}
+
+type hostCPU struct {
+	CPU   int `json:"cpu"`
+	Cores int `json:"cores"`
+}
+
+type hostMemory struct {
+	Total     uint64 `json:"total"` // bytes
+	Available uint64 `json:"available"`
+	Free      uint64 `json:"free"`
+}
+
+func (s *System) hostInfo(v engine.View, _ engine.None) (*hostInfo, error) {
+	a := &hostInfo{Timestamp: v.Now().UTC(), CPUTimes: []struct{}{}, Disk: []struct{}{},
+		Host: hostDetails{OS: runtime.GOOS, Arch: runtime.GOARCH}, Memory: readMemory()}
+	a.Host.Hostname = hostname()
+	for i := range runtime.NumCPU() {
+		a.CPU = append(a.CPU, hostCPU{i, 1})
+	}
+	return a, nil
+}
+
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return name
+}
+
+// readMemory is zero where the system does not tell as Linux does.
+func readMemory() (m hostMemory) {
+	page, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return m
+	}
+	for line := range strings.Lines(string(page)) {
+		words := strings.Fields(line)
+		if len(words) < 2 {
+			continue
+		}
+		kib, err := strconv.ParseUint(words[1], 10, 64)
+		if err != nil {
+			continue
+		}
+		switch words[0] {
+		case "MemTotal:":
+			m.Total = kib << 10
+		case "MemAvailable:":
+			m.Available = kib << 10
+		case "MemFree:":
+			m.Free = kib << 10
+		}
+	}
+	return m
+}
+
+type haNode struct {
+	Hostname       string     `json:"hostname"`
+	APIAddress     string     `json:"api_address"`
+	ClusterAddress string     `json:"cluster_address"`
+	Active         bool       `json:"active_node"`
+	LastEcho       *time.Time `json:"last_echo"`
+	Version        string     `json:"version"`
+}
+
+type haStatus struct {
+	Nodes []haNode `json:"nodes"`
+}
+
+func (s *System) haStatus(engine.View, engine.None) (*haStatus, error) {
+	return &haStatus{[]haNode{{Hostname: hostname(), APIAddress: s.Settings.APIAddr, ClusterAddress: s.Settings.ClusterAddr,
+		Active: true, Version: s.Settings.Version}}}, nil
+}
+
+type versionInfo struct {
+	Previous  *string   `json:"previous_version"`
+	Installed time.Time `json:"timestamp_installed"`
+	BuildDate string    `json:"build_date"`
+}
+
+// versionHistory knows this process only: older versions leave no row.
+func (s *System) versionHistory(engine.View, engine.None) (engine.Keys, error) {
+	now := versionInfo{Installed: s.started.UTC(), BuildDate: s.Settings.BuildDate}
+	return engine.Keys{Keys: []string{s.Settings.Version}, Info: map[string]any{s.Settings.Version: now}}, nil
+}
+
+func (s *System) sanitized(engine.View, engine.None) (*engine.Answer, error) {
+	if s.Settings.Sanitized == nil {
+		return &engine.Answer{Data: json.RawMessage("{}")}, nil
+	}
+	return &engine.Answer{Data: s.Settings.Sanitized}, nil
+}
+
+// replicationStatus is asked by clients that would use replication.
+func (s *System) replicationStatus(engine.View, engine.None) (json.RawMessage, error) {
+	return json.RawMessage(`{"dr":{"mode":"disabled"},"performance":{"mode":"disabled"}}`), nil
+}
+
+func observeRoutes() engine.Routes[System] {
+	return engine.Routes[System]{
+		engine.Read("loggers", (*System).readLoggers).RootNamespace().Doc("Show the levels of loggers."),
+		engine.Compute("loggers", (*System).writeLoggers).RootNamespace().Doc("Set the level of all loggers."),
+		engine.Delete("loggers", (*System).resetLoggers).RootNamespace().Doc("Set all loggers back to the configuration."),
+		engine.Read("loggers/{name}", (*System).readLogger).RootNamespace().Doc("Show the level of a logger."),
+		engine.Compute("loggers/{name}", (*System).writeLogger).RootNamespace().Doc("Set the level of a logger."),
+		engine.Delete("loggers/{name}", (*System).resetLogger).RootNamespace().Doc("Set a logger back to the configuration."),
+		engine.Read("metrics", (*System).metrics).RootNamespace().Doc("Show the metrics."),
+		engine.Read("in-flight-req", (*System).inFlight).Bare().RootNamespace().Doc("List the requests being answered."),
+		engine.Read("host-info", (*System).hostInfo).RootNamespace().Doc("Describe the machine."),
+		engine.Read("ha-status", (*System).haStatus).TopLevel().RootNamespace().Doc("List the nodes of the cluster."),
+		engine.List("version-history", (*System).versionHistory).RootNamespace().Doc("List the versions that ran."),
+		engine.Read("config/state/sanitized", (*System).sanitized).RootNamespace().Doc("Show the configuration without its secrets."),
+		engine.Read("replication/status", (*System).replicationStatus).Public().RootNamespace().Doc("Say that there is no replication."),
+	}
+}
