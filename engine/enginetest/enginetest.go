@@ -61,11 +61,7 @@ type Reply struct {
 // New mounts an engine with options over an empty store.
 func New(t testing.TB, typ engine.Type, options map[string]string) *Mount {
 	t.Helper()
-	b := barrier.New()
-	root, ring, err := b.Create()
-	if err == nil {
-		err = b.Unlock(root, ring)
-	}
+	b, err := unlocked()
 	if err != nil {
 		t.Fatalf("unlock barrier: %v", err)
 	}
@@ -82,6 +78,23 @@ func New(t testing.TB, typ engine.Type, options map[string]string) *Mount {
 	}
 	m.open(t, typ)
 	return m
+}
+
+// unlocked is the barrier of a new leader.
+func unlocked() (*barrier.Barrier, error) {
+	b := barrier.New()
+	root, ring, err := b.Create()
+	if err != nil {
+		return nil, err
+	}
+	if err := b.Unlock(root, ring); err != nil {
+		return nil, err
+	}
+	change, err := b.NewLeadership(ring)
+	if err != nil {
+		return nil, err
+	}
+	return b, change.Install()
 }
 
 func (m *Mount) open(t testing.TB, typ engine.Type) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -13,11 +14,11 @@ import (
 
 func metadataRoutes() engine.Routes[v2] {
 	return engine.Routes[v2]{
-		engine.Read("metadata/{path...}", (*v2).readMetadata).Doc("Read the versions and settings of a secret."),
+		engine.Read("metadata[/{path...}]", (*v2).readMetadata).Doc("Read the versions and settings of a secret."),
 		engine.List("metadata[/{path...}]", (*v2).list).Doc("List the secrets below a path."),
-		engine.Exists(engine.Write("metadata/{path...}", (*v2).writeMetadata).Doc("Change the settings of a secret."), (*v2).metadataExists),
-		engine.Patch("metadata/{path...}", (*v2).patchMetadata).Doc("Change some settings of a secret."),
-		engine.Delete("metadata/{path...}", (*v2).deleteMetadata).Doc("Delete a secret with all its versions."),
+		engine.Exists(engine.Write("metadata[/{path...}]", (*v2).writeMetadata).Doc("Change the settings of a secret."), (*v2).metadataExists),
+		engine.Patch("metadata[/{path...}]", (*v2).patchMetadata).Doc("Change some settings of a secret."),
+		engine.Delete("metadata[/{path...}]", (*v2).deleteMetadata).Doc("Delete a secret with all its versions."),
 	}
 }
 
@@ -103,15 +104,15 @@ func (*v2) metadataExists(v engine.View, req pathRequest) (bool, error) {
 }
 
 type metadataRequest struct {
-	Path        string           `path:"path"`
-	MaxVersions *int             `json:"max_versions" doc:"How many versions are kept; 0 is what the mount says."`
-	CASRequired *bool            `json:"cas_required" doc:"Every write must say which version it builds on."`
-	DeleteAfter *engine.Duration `json:"delete_version_after" doc:"Time after which a version is deleted."`
-	Custom      json.RawMessage  `json:"custom_metadata" doc:"Names and values of the user's own."`
+	Path        string                 `path:"path"`
+	MaxVersions *int                   `json:"max_versions" doc:"How many versions are kept; 0 is what the mount says."`
+	CASRequired *bool                  `json:"cas_required" doc:"Every write must say which version it builds on."`
+	DeleteAfter *engine.SignedDuration `json:"delete_version_after" doc:"Time after which a version is deleted; 0 is what the mount says, negative is never."`
+	Custom      json.RawMessage        `json:"custom_metadata" doc:"Names and values of the user's own."`
 }
 
 func (e *v2) writeMetadata(tx engine.Tx, req metadataRequest) (engine.None, error) {
-	if strings.HasSuffix(req.Path, "/") {
+	if folder(req.Path) {
 		return engine.None{}, engine.Bad("cannot write to a path ending in '/'")
 	}
 	s, c, err := e.load(tx, req.Path)
@@ -133,22 +134,22 @@ func (e *v2) writeMetadata(tx engine.Tx, req metadataRequest) (engine.None, erro
 	return e.change(tx, s, c, req)
 }
 
-func (e *v2) patchMetadata(tx engine.Tx, req metadataRequest) (engine.None, error) {
+func (e *v2) patchMetadata(tx engine.Tx, req metadataRequest) (*engine.Answer, error) {
 	s, err := secrets(tx).Get(req.Path)
 	if err != nil {
-		return engine.None{}, err
+		return nil, err
 	}
 	if s == nil {
-		return engine.None{}, engine.Missing()
+		return noBody, nil
 	}
 	c, err := e.config(tx)
 	if err != nil {
-		return engine.None{}, err
+		return nil, err
 	}
 	if req.Custom != nil {
 		given, err := parseCustom(req.Custom)
 		if err != nil {
-			return engine.None{}, err
+			return nil, err
 		}
 		custom := maps.Clone(s.Custom)
 		if custom == nil {
@@ -163,7 +164,8 @@ func (e *v2) patchMetadata(tx engine.Tx, req metadataRequest) (engine.None, erro
 		}
 		s.Custom = custom
 	}
-	return e.change(tx, s, c, req)
+	_, err = e.change(tx, s, c, req)
+	return nil, err
 }
 
 // change applies the settings that were sent, and stores the secret.
@@ -234,7 +236,8 @@ func checkCustom(m map[string]string) error {
 	if len(m) > maxCustomKeys {
 		return fail("payload must contain at most %d keys, provided %d", maxCustomKeys, len(m))
 	}
-	for k, v := range m {
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		v := m[k]
 		switch {
 		case k == "" || len(k) > maxCustomKey:
 			return fail("length of key %q is %d but must be 0 < len(key) <= %d", k, len(k), maxCustomKey)

@@ -7,6 +7,7 @@
 package kv
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 	"time"
@@ -35,10 +36,10 @@ func specV1() *engine.Spec[v1] {
 	return &engine.Spec[v1]{
 		Name: "kv", Kind: engine.Secret, Help: "Keep a value at each path.", Version: version, Check: checkOptions,
 		Routes: engine.Routes[v1]{
-			engine.Read("{path...}", (*v1).read).Doc("Read the value at a path."),
+			engine.Read("[{path...}]", (*v1).read).Doc("Read the value at a path."),
 			engine.List("[{path...}]", (*v1).list).Doc("List the names below a path."),
-			engine.Exists(engine.Write("{path...}", (*v1).write).Doc("Put a value at a path."), (*v1).exists),
-			engine.Delete("{path...}", (*v1).remove).Doc("Delete the value at a path."),
+			engine.Exists(engine.Write("[{path...}]", (*v1).write).Doc("Put a value at a path."), (*v1).exists),
+			engine.Delete("[{path...}]", (*v1).remove).Doc("Delete the value at a path."),
 		},
 	}
 }
@@ -69,7 +70,7 @@ func ttlOf(b json.RawMessage, fallback time.Duration) time.Duration {
 		TTL   engine.Duration `json:"ttl"`
 		Lease engine.Duration `json:"lease"`
 	}
-	if !strings.Contains(string(b), `"ttl"`) && !strings.Contains(string(b), `"lease"`) {
+	if !bytes.Contains(b, []byte(`"ttl"`)) && !bytes.Contains(b, []byte(`"lease"`)) {
 		return fallback
 	}
 	if err := json.Unmarshal(b, &own); err != nil {
@@ -104,8 +105,11 @@ func names(v engine.View, folder string) (engine.Keys, error) {
 	return k, nil
 }
 
+// folder says whether a path names a folder, which holds no value.
+func folder(path string) bool { return path == "" || strings.HasSuffix(path, "/") }
+
 func (*v1) write(tx engine.Tx, req bodyRequest) (engine.None, error) {
-	if strings.HasSuffix(req.Path, "/") {
+	if folder(req.Path) {
 		return engine.None{}, engine.Bad("cannot write to a path ending in '/'")
 	}
 	if empty(req.Body) {

@@ -3,6 +3,7 @@ package kv
 import (
 	"encoding/json"
 	"maps"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,19 +59,19 @@ func specV2() *engine.Spec[v2] {
 		Routes: slices.Concat(engine.Routes[v2]{
 			engine.Read("config", (*v2).readConfig).Doc("Read the settings of the mount."),
 			engine.Write("config", (*v2).writeConfig).Doc("Change the settings of the mount."),
-			engine.Read("data/{path...}", (*v2).read).Doc("Read a version of a secret."),
-			engine.Exists(engine.Write("data/{path...}", (*v2).write).Doc("Write a new version of a secret."), (*v2).exists),
-			engine.Patch("data/{path...}", (*v2).patch).Doc("Write a new version that changes some fields of the current one."),
-			engine.Delete("data/{path...}", (*v2).deleteCurrent).Doc("Delete the current version; it can be undeleted."),
+			engine.Read("data[/{path...}]", (*v2).read).Doc("Read a version of a secret."),
+			engine.Exists(engine.Write("data[/{path...}]", (*v2).write).Doc("Write a new version of a secret."), (*v2).exists),
+			engine.Patch("data[/{path...}]", (*v2).patch).Doc("Write a new version that changes some fields of the current one."),
+			engine.Delete("data[/{path...}]", (*v2).deleteCurrent).Doc("Delete the current version; it can be undeleted."),
 			engine.Write("delete/{path...}", (*v2).deleteVersions).Doc("Delete versions; they can be undeleted."),
 			engine.Write("undelete/{path...}", (*v2).undelete).Doc("Take back the deletion of versions."),
 			engine.Write("destroy/{path...}", (*v2).destroy).Doc("Remove the payload of versions for good."),
-			engine.Read("subkeys/{path...}", (*v2).subkeys).Doc("Read the shape of a secret, without its values."),
+			engine.Read("subkeys[/{path...}]", (*v2).subkeys).Doc("Read the shape of a secret, without its values."),
 		}, metadataRoutes(), engine.Routes[v2]{
-			engine.Read("{path...}", (*v2).misplacedRead),
-			engine.List("[{path...}]", (*v2).misplacedList),
-			engine.Compute("{path...}", (*v2).misplacedWrite),
-			engine.Delete("{path...}", (*v2).misplacedDelete),
+			engine.Read("[{path...}]", (*v2).misplacedRead).Doc("Say how to read a versioned secret."),
+			engine.List("[{path...}]", (*v2).misplacedList).Doc("Say how to list versioned secrets."),
+			engine.Compute("[{path...}]", (*v2).misplacedWrite).Doc("Say how to write a versioned secret."),
+			engine.Delete("[{path...}]", (*v2).misplacedDelete).Doc("Say how to delete a versioned secret."),
 		}),
 	}
 }
@@ -214,7 +215,7 @@ func (e *v2) checkAndSet(c *config, s *secret, options json.RawMessage) error {
 
 func (e *v2) write(tx engine.Tx, req writeRequest) (json.RawMessage, error) {
 	switch {
-	case strings.HasSuffix(req.Path, "/"):
+	case folder(req.Path):
 		return nil, engine.Bad("cannot write to a path ending in '/'")
 	case req.Data == nil:
 		return nil, engine.Bad("no data provided")
@@ -297,25 +298,31 @@ func (s *secret) deleteAfter(c *config) time.Duration {
 	return s.DeleteAfter
 }
 
-func (e *v2) patch(tx engine.Tx, req writeRequest) (json.RawMessage, error) {
+// noBody is how a patch of nothing is answered: 404 without a sentence.
+var noBody = &engine.Answer{Raw: &engine.Raw{Status: http.StatusNotFound, ContentType: "application/json"}}
+
+func (e *v2) patch(tx engine.Tx, req writeRequest) (*engine.Answer, error) {
 	switch {
 	case req.Data == nil:
 		return nil, engine.Bad("no data provided")
 	case req.Data[0] != '{':
 		return nil, engine.Bad("Field validation failed: error converting input for field \"data\": '' expected type 'map[string]interface {}', got unconvertible type 'string'")
 	}
-	_, n, err := find(tx, req.Path, 0)
-	if err != nil {
-		return nil, err
-	}
 	s, c, err := e.load(tx, req.Path)
 	if err != nil {
 		return nil, err
 	}
+	st := s.Versions[s.Current]
+	if st == nil {
+		return noBody, nil
+	}
 	if err := e.checkAndSet(c, s, req.Options); err != nil {
 		return nil, err
 	}
-	old, err := tx.Get(payload(req.Path, n))
+	if st.gone(tx.Now()) {
+		return nil, engine.Gone(s.describe(s.Current))
+	}
+	old, err := tx.Get(payload(req.Path, s.Current))
 	if err != nil {
 		return nil, err
 	}
@@ -323,7 +330,7 @@ func (e *v2) patch(tx engine.Tx, req writeRequest) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e.add(tx, req.Path, s, c, merged), nil
+	return &engine.Answer{Data: e.add(tx, req.Path, s, c, merged)}, nil
 }
 
 // mergePatch is RFC 7396 over raw JSON: what is not patched stays as it was

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/fastness-dev/fastness/api"
 	"github.com/fastness-dev/fastness/engine"
@@ -124,24 +125,28 @@ func shape(data json.RawMessage, depth int) (json.RawMessage, error) {
 }
 
 // A path of the first version on a mount of the second is told apart from a
-// secret that is not there.
-func misplacedError(verb string) error {
+// secret that is not there, and from a route that lacks the operation.
+func misplaced(path, verb string) error {
+	switch head, _, _ := strings.Cut(path, "/"); head {
+	case "data", "metadata", "delete", "undelete", "destroy", "subkeys", "config":
+		return engine.ErrNoOperation
+	}
 	return &api.Error{Status: http.StatusNotFound, Data: json.RawMessage("null"), Warnings: []string{
 		"Invalid path for a versioned K/V secrets engine. See the API docs for the appropriate API endpoints to use. If using the Vault CLI, use 'vault kv " + verb + "' for this operation."}}
 }
 
-func (*v2) misplacedRead(engine.View, pathRequest) (engine.None, error) {
-	return engine.None{}, misplacedError("get")
+func (*v2) misplacedRead(_ engine.View, req pathRequest) (engine.None, error) {
+	return engine.None{}, misplaced(req.Path, "get")
 }
 
-func (*v2) misplacedList(engine.View, pathRequest) (engine.Keys, error) {
-	return engine.Keys{}, misplacedError("list")
+func (*v2) misplacedList(_ engine.View, req pathRequest) (engine.Keys, error) {
+	return engine.Keys{}, misplaced(req.Path, "list")
 }
 
-func (*v2) misplacedWrite(engine.View, bodyRequest) (engine.None, error) {
-	return engine.None{}, misplacedError("put")
+func (*v2) misplacedWrite(_ engine.View, req bodyRequest) (engine.None, error) {
+	return engine.None{}, misplaced(req.Path, "put")
 }
 
-func (*v2) misplacedDelete(engine.Tx, pathRequest) (engine.None, error) {
-	return engine.None{}, misplacedError("delete")
+func (*v2) misplacedDelete(_ engine.Tx, req pathRequest) (engine.None, error) {
+	return engine.None{}, misplaced(req.Path, "delete")
 }
