@@ -18,4 +18,6 @@ var parts = []func() engine.Routes[System]{
 	rootRoutes,
 	rekeyRoutes,
 	observeRoutes,
+	configRoutes,
+	rawRoutes,
 }
