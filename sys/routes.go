@@ -20,4 +20,5 @@ var parts = []func() engine.Routes[System]{
 	observeRoutes,
 	configRoutes,
 	rawRoutes,
+	specRoutes,
 }
