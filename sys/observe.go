@@ -49,7 +49,7 @@ func (s *System) writeLoggers(_ engine.View, req loggerRequest) (engine.None, er
 		return engine.None{}, engine.Bad("level is required")
 	}
 	if err := s.Node.SetLogLevel(req.Level); err != nil {
-		return engine.None{}, engine.Bad("invalid level provided: %s", err)
+		return engine.None{}, engine.Bad("invalid level provided: unknown log level: %s", req.Level)
 	}
 	return engine.None{}, nil
 }

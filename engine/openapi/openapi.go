@@ -94,7 +94,7 @@ type Parameter struct {
 func New(version string) *Document {
 	return &Document{
 		OpenAPI: "3.0.2",
-		Info: About{Title: "HashiCorp Vault API", Description: "HTTP API that gives you full access to Vault. All API routes are prefixed with `/v1/`.",
+		Info: About{Title: "Fastness API", Description: "What the mounts of this server answer, below `/v1/`.",
 			Version: version, License: License{"Apache License 2.0", "https://www.apache.org/licenses/LICENSE-2.0"}},
 		Paths:      make(map[string]*Path),
 		Components: Components{Schemas: make(map[string]*Schema)},
