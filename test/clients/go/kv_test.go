@@ -67,8 +67,9 @@ func TestKVVersion2(t *testing.T) {
 	nested := now.Data["nested"].(map[string]any)
 	equal(t, "what the patch left", nested["a"], any("1"))
 	equal(t, "what the patch added", nested["b"], any("2"))
-	_, err = kv.Patch(ctx, "app/none", map[string]any{"x": "y"})
-	refused(t, err, http.StatusNotFound, "")
+	if _, err = kv.Patch(ctx, "app/none", map[string]any{"x": "y"}); !errors.Is(err, api.ErrSecretNotFound) {
+		t.Fatalf("a patch of nothing ended with %v", err)
+	}
 
 	old, err := kv.GetVersion(ctx, "app/db", 1)
 	must(t, err)

@@ -161,8 +161,13 @@ func TestWrapping(t *testing.T) {
 	if wrapped.Data != nil {
 		t.Fatalf("a wrapped answer carries %v", wrapped.Data)
 	}
-	_, err = as(t, wrapped.WrapInfo.Token).Logical().Read("go-wrap/data/s")
+	// A wrapping token is good for nothing else, and trying spends it.
+	misused, err := wrapper.Logical().Read("go-wrap/data/s")
+	must(t, err)
+	_, err = as(t, misused.WrapInfo.Token).Logical().Read("go-wrap/data/s")
 	refused(t, err, http.StatusForbidden, "permission denied")
+	_, err = c.Logical().Unwrap(misused.WrapInfo.Token)
+	refused(t, err, http.StatusBadRequest, "wrapping token is not valid or does not exist")
 
 	info, err := c.Logical().Write("sys/wrapping/lookup", map[string]any{"token": wrapped.WrapInfo.Token})
 	must(t, err)

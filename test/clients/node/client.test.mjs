@@ -18,7 +18,10 @@ const connect = (token) => vault({
   token,
   requestOptions: { ca: readFileSync(VAULT_CACERT) },
 });
-const root = connect(VAULT_TOKEN);
+
+// node-vault takes over every token that it creates or renews, so each call of
+// root's gets a client of its own.
+const root = new Proxy({}, { get: (_, name) => (...args) => connect(VAULT_TOKEN)[name](...args) });
 
 const mount = (path, version) => root.mount({ mount_point: path, type: 'kv', options: { version } });
 
