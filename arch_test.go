@@ -67,7 +67,6 @@ var levels = []struct {
 
 	{8, "cmd/*"},
 	{8, "."},
-	{8, "internal/deps"}, // holds go.mod's list while packages are being written
 
 	{9, "test"},
 	{9, "test/*"},
@@ -80,6 +79,7 @@ var beside = []string{
 	"access/oidc -> access/identity",
 	"storage/raft -> storage/kv",
 	"engine/openapi -> engine",
+	"wire -> engine", // an answer of a route becomes a reply
 	"server/listener -> server/config",
 	"test/bench -> test/clients/target",
 	"test/clients -> test/clients/target",

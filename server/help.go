@@ -2,20 +2,17 @@ package server
 
 import (
 	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/engine/openapi"
 )
 
-// help answers ?help=1: what the path is for.
+// help answers ?help=1: what a path, or the mount that it lies in, is for.
 func (s *Server) help(x *exchange) (*engine.Answer, error) {
 	if x.live == nil {
 		return nil, x.noRoute
 	}
-	info := x.live.Engine.Info()
-	text := info.Help + "\n\nPaths:\n\n"
-	for _, r := range info.Routes {
-		text += "    " + r.Pattern + "\n        " + r.Doc + "\n"
+	m := openapi.Mount{Path: x.live.Path, Info: x.live.Engine.Info()}
+	if x.noRoute != nil {
+		return &engine.Answer{Data: openapi.Help(s.version, m, nil)}, nil
 	}
-	if x.noRoute == nil {
-		text = x.match.Info.Doc + "\n"
-	}
-	return &engine.Answer{Data: map[string]any{"help": text, "see_also": "", "openapi": nil}}, nil
+	return &engine.Answer{Data: openapi.Help(s.version, m, x.match.Info)}, nil
 }

@@ -268,7 +268,9 @@ func (s *Server) finish(x *exchange, a *engine.Answer, err error) (*wire.Reply, 
 		if x.live != nil {
 			kind = x.live.Type
 		}
-		if x.noRoute == nil && !x.q.Help {
+		if x.q.Help {
+			info = &engine.RouteInfo{Bare: true}
+		} else if x.noRoute == nil {
 			info = x.match.Info
 		}
 		if a != nil && a.Wrap != nil {

@@ -50,6 +50,7 @@ type Server struct {
 	due      dueIndex
 	inflight inflight
 	metrics  *metrics
+	version  string // API level
 	logger   *slog.Logger
 	level    *slog.LevelVar
 	clock    func() time.Time
@@ -73,7 +74,7 @@ func New(o Options) (*Server, error) {
 	if o.LogLevel == nil {
 		o.LogLevel = new(slog.LevelVar)
 	}
-	s := &Server{barrier: barrier.New(), policies: policy.NewStore(), logger: o.Logger, level: o.LogLevel, clock: o.Clock}
+	s := &Server{barrier: barrier.New(), policies: policy.NewStore(), logger: o.Logger, level: o.LogLevel, clock: o.Clock, version: o.Settings.Version}
 	s.metrics = newMetrics(s)
 	s.audit = audit.NewBroker(o.Logger)
 	s.tokens = token.New(token.Options{Barrier: s.barrier, Now: o.Clock, DefaultTTL: o.Settings.DefaultTTL, MaxTTL: o.Settings.MaxTTL,
@@ -88,7 +89,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open storage: %w", err)
 	}
-	s.sys = sys.New(sys.System{Store: s.store, Barrier: s.barrier, Policies: s.policies, Tokens: s.tokens,
+	s.sys = sys.New(&sys.System{Store: s.store, Barrier: s.barrier, Policies: s.policies, Tokens: s.tokens,
 		Audit: s.audit, Wrapping: s.wrapping, Logger: o.Logger, Settings: o.Settings,
 		Unsealed: s.unsealed, Sealing: s.sealing, Node: s})
 	system := s.sys.Type()

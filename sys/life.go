@@ -333,6 +333,7 @@ func (s *System) Seal() {
 }
 
 func (s *System) lock() {
+	s.dropCeremonies()
 	s.Barrier.Lock()
 	s.Store.Forget()
 	s.Mounts.Drop()

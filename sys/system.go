@@ -96,11 +96,11 @@ type InFlight struct {
 	ClientID         string    `json:"client_id"`
 }
 
-// New returns a sealed system.
-func New(s System) *System {
+// New makes a sealed system of its parts, and returns it.
+func New(s *System) *System {
 	s.started = time.Now()
 	s.unseal = seal.NewCeremony(1, uuid.NewString)
-	return &s
+	return s
 }
 
 // Type is the engine of sys/ for this system.
