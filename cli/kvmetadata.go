@@ -49,7 +49,7 @@ func bindKVMetadataGet(f *flags) action {
 
 // showMetadata prints a key's settings and then each version in turn.
 func (c *call) showMetadata(o object) {
-	versions := object(o.member("versions"))
+	versions := o.member("versions")
 	delete(o, "versions")
 	c.kvSection("Metadata", o)
 	byNumber := func(a, b string) int {

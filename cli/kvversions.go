@@ -81,7 +81,7 @@ func (c *call) readAndWrite(cl *client.Client, p kvPlace, data object) error {
 	if old.member("data") == nil {
 		return remote("No value found at %s", p.at("data"))
 	}
-	merged := object(old.member("data"))
+	merged := old.member("data")
 	for k, v := range data {
 		merged[k] = v
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"maps"
+	"net/http"
 	"net/url"
 	"path"
 	"slices"
@@ -36,7 +37,7 @@ func curl(p *client.Preview, conf client.Config) string {
 	if conf.SkipVerify {
 		words = append(words, "--insecure")
 	}
-	if p.Method != "GET" {
+	if p.Method != http.MethodGet {
 		words = append(words, "-X", p.Method)
 	}
 	for _, f := range []struct{ flag, value string }{

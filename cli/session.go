@@ -55,7 +55,6 @@ func (c *call) loginToken() (string, error) {
 	arg := c.arg(0)
 	switch {
 	case arg == "-":
-		arg = ""
 		line, err := firstLine(c.ui.stdin)
 		if err != nil || line == "" {
 			return "", orLocal(err, "no token on standard input")
@@ -106,7 +105,7 @@ func asAuth(token string, a *api.Answer) *api.Answer {
 		if t.Metadata == nil {
 			t.Metadata = map[string]string{}
 		}
-		t.Metadata[k] = object(d.member("meta")).text(k)
+		t.Metadata[k] = d.member("meta").text(k)
 	}
 	return &api.Answer{RequestID: a.RequestID, Auth: t, Warnings: a.Warnings}
 }
@@ -200,7 +199,7 @@ func bindPathHelp(*flags) action {
 		}
 		text := help.text("help")
 		if text == "" {
-			text = object(help.member("data")).text("help")
+			text = help.member("data").text("help")
 		}
 		c.ui.out(strings.TrimSpace(text))
 		return nil
@@ -243,10 +242,10 @@ func bindVersionHistory(*flags) action {
 			return c.ui.structured(printed(a))
 		}
 		d := dataOf(a)
-		info := object(d.member("key_info"))
+		info := d.member("key_info")
 		rows := [][]string{{"Version", "Installation Time", "Build Date"}}
 		for _, v := range d.strings("keys") {
-			one := object(info.member(v))
+			one := info.member(v)
 			rows = append(rows, []string{v, one.text("timestamp_installed"), one.text("build_date")})
 		}
 		c.ui.table(rows)

@@ -82,21 +82,9 @@ func (h *tokenHelper) store(token string) error {
 	return os.Rename(f.Name(), h.file)
 }
 
-// erase forgets the token; none kept is no error.
-func (h *tokenHelper) erase() error {
-	if h.program != "" {
-		_, err := h.run("erase", "")
-		return err
-	}
-	if err := os.Remove(h.file); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
 func (h *tokenHelper) run(verb, stdin string) (string, error) {
 	words := append(strings.Fields(h.program), verb)
-	cmd := exec.Command(words[0], words[1:]...) //nolint:gosec // the user's own configuration names it
+	cmd := exec.Command(words[0], words[1:]...)
 	cmd.Stdin = strings.NewReader(stdin)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

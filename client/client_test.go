@@ -62,7 +62,7 @@ func TestARequestCarriesWhatTheServerNeeds(t *testing.T) {
 			t.Errorf("header %s: got %q, want %q", name, v, want)
 		}
 	}
-	if got.URL.Path != "/v1/secret/data/a b%2F" || string(body) != `{"x":1}` || got.Method != "PATCH" {
+	if got.URL.Path != "/v1/secret/data/a b%2F" || string(body) != `{"x":1}` || got.Method != http.MethodPatch {
 		t.Errorf("got %s %q %s", got.Method, got.URL.Path, body)
 	}
 }
@@ -217,7 +217,7 @@ func TestAPreviewSendsNothing(t *testing.T) {
 	c := serve(t, Config{Preview: true, Token: "t"}, func(http.ResponseWriter, *http.Request) { t.Error("sent") })
 	_, err := c.List(t.Context(), "secret/metadata/")
 	var p *Preview
-	if !errors.As(err, &p) || p.Method != "GET" || !strings.HasSuffix(p.URL, "/v1/secret/metadata/?list=true") {
+	if !errors.As(err, &p) || p.Method != http.MethodGet || !strings.HasSuffix(p.URL, "/v1/secret/metadata/?list=true") {
 		t.Errorf("got %+v", err)
 	}
 }

@@ -68,18 +68,18 @@ func (s *Store) Lookup(tx *storage.Tx, id string) (*Lease, error) {
 
 // Renew prolongs a lease by increment from now. Tokens have routes of their own
 // for that.
-func (s *Store) Renew(tx *storage.Tx, id string, increment time.Duration) (*Lease, error) {
+func (s *Store) Renew(tx *storage.Tx, id string, _ time.Duration) error {
 	if id == "" {
-		return nil, missingID()
+		return missingID()
 	}
 	l, err := s.find(tx, id)
 	switch {
 	case err != nil:
-		return nil, err
+		return err
 	case l == nil:
-		return nil, engine.Bad("lease not found")
+		return engine.Bad("lease not found")
 	}
-	return nil, engine.Bad("tokens cannot be renewed through this endpoint")
+	return engine.Bad("tokens cannot be renewed through this endpoint")
 }
 
 // Revoke ends a lease and what was lent. An unknown id is no error.

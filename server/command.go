@@ -37,18 +37,17 @@ type Command struct {
 }
 
 type flags struct {
-	configs      []string
-	dev          bool
-	devTLS       bool
-	devTLSDir    string
-	devTLSSANs   []string
-	devRoot      string
-	devAddress   string
-	devNoStore   bool
-	devNoKV      bool
-	logLevel     string
-	logFormat    string
-	exitOnSealed bool
+	configs    []string
+	dev        bool
+	devTLS     bool
+	devTLSDir  string
+	devTLSSANs []string
+	devRoot    string
+	devAddress string
+	devNoStore bool
+	devNoKV    bool
+	logLevel   string
+	logFormat  string
 }
 
 func (c Command) parse() (*flags, error) {

@@ -11,8 +11,9 @@ func (s *Server) help(x *exchange) (*engine.Answer, error) {
 		return nil, x.noRoute
 	}
 	m := openapi.Mount{Path: x.live.Path, Info: x.live.Engine.Info()}
-	if x.noRoute != nil {
-		return &engine.Answer{Data: openapi.Help(s.version, m, nil)}, nil
+	var route *engine.RouteInfo
+	if x.noRoute == nil {
+		route = x.match.Info
 	}
-	return &engine.Answer{Data: openapi.Help(s.version, m, x.match.Info)}, nil
+	return &engine.Answer{Data: openapi.Help(s.version, m, route)}, nil
 }

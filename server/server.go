@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -120,7 +121,7 @@ func (s *Server) Handler(limits wire.Limits) http.Handler {
 // recovered turns a panic into a 500: one request's fault is not another's.
 func (s *Server) recovered(w http.ResponseWriter, r *http.Request) {
 	if p := recover(); p != nil {
-		if p == http.ErrAbortHandler {
+		if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 			panic(p)
 		}
 		s.logger.Error("panic in a request", "path", r.URL.Path, "panic", fmt.Sprintf("%T", p), "stack", stack())

@@ -76,11 +76,7 @@ type renewRequest struct {
 }
 
 func (s *System) renewLease(tx engine.Tx, req renewRequest) (*engine.Answer, error) {
-	l, err := s.leases(tx).Renew(engine.CallOf(tx).Whole, req.id(), time.Duration(req.Increment))
-	if err != nil {
-		return nil, err
-	}
-	return &engine.Answer{LeaseDuration: l.Expires.Sub(tx.Now()).Round(time.Second)}, nil
+	return nil, s.leases(tx).Renew(engine.CallOf(tx).Whole, req.id(), time.Duration(req.Increment))
 }
 
 type revokeRequest struct {

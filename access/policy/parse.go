@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -86,7 +87,11 @@ func (p *Policy) addRule(path string, line int, body *node) error {
 		return fmt.Errorf("path %q: must be an object", path)
 	}
 	if err := body.onlyKeys(ruleKeys...); err != nil {
-		return err.(*keyError).in(path)
+		var key *keyError
+		if errors.As(err, &key) {
+			return key.in(path)
+		}
+		return err
 	}
 	if strings.Contains(r.Path, "+*") {
 		return fmt.Errorf("path %q: invalid use of wildcards ('+*' is forbidden)", path)
@@ -153,7 +158,8 @@ func (r *Rule) set(key string, v *node) (err error) {
 	case "subscribe_event_types":
 		r.EventTypes, err = v.strings()
 	}
-	if _, own := err.(*wordError); err != nil && !own {
+	var own *wordError
+	if err != nil && !errors.As(err, &own) {
 		return fmt.Errorf("%s: %w", key, err)
 	}
 	return err

@@ -514,7 +514,7 @@ func TestLeasesOfTokens(t *testing.T) {
 			t.Errorf("lease: %+v", l)
 		}
 		_, err = w.leases.Lookup(tx, "a/b/c")
-		_, renew := w.leases.Renew(tx, annID, time.Hour)
+		renew := w.leases.Renew(tx, annID, time.Hour)
 		if said(err) != "400 invalid lease" || said(renew) != "400 tokens cannot be renewed through this endpoint" {
 			t.Error(said(err), said(renew))
 		}

@@ -108,14 +108,14 @@ func (s *Store) sealBatch(e *Entry) (string, error) {
 func (s *Store) openBatch(tx *storage.Tx, raw, id string) (*Entry, error) {
 	sealed, err := base64.RawURLEncoding.DecodeString(raw[len(PrefixBatch):])
 	if err != nil {
-		return nil, nil
+		return nil, nil //nolint:nilerr // what is not a token is no token
 	}
 	plain, err := s.o.Barrier.OpenToken(nil, sealed)
 	if errors.Is(err, storage.ErrSealed) {
 		return nil, err
 	}
 	if err != nil {
-		return nil, nil // not ours
+		return nil, nil //nolint:nilerr // sealed by somebody else: no token
 	}
 	e := new(Entry)
 	if err := json.Unmarshal(plain, e); err != nil {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -143,8 +144,8 @@ func parseHCL(file string, src []byte) (root *node, err error) {
 // syntaxError keeps the parser's line and, where that cannot quote a value out
 // of the file, its words.
 func syntaxError(file string, err error) error {
-	pos, ok := err.(*parser.PosError)
-	if !ok {
+	var pos *parser.PosError
+	if !errors.As(err, &pos) {
 		return &Error{Position{File: file}, "syntax error: the file ends in the middle of a value"}
 	}
 	detail := pos.Err.Error()

@@ -227,11 +227,11 @@ func (l *Listener) ClientAddr(r *http.Request) (string, error) {
 	}
 	host, port, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
-		return r.RemoteAddr, nil
+		return r.RemoteAddr, nil //nolint:nilerr // a unix socket has no host and port
 	}
 	ip, err := netip.ParseAddr(host)
 	if err != nil {
-		return r.RemoteAddr, nil
+		return r.RemoteAddr, nil //nolint:nilerr // a unix socket has no address
 	}
 	if !l.trusts(ip) {
 		if l.conf.ForwardedAllowUnauthorized {

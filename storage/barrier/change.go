@@ -1,6 +1,7 @@
 package barrier
 
 import (
+	"errors"
 	"io"
 	"time"
 
@@ -182,7 +183,7 @@ func (b *Barrier) Reload(stored []byte) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	err := b.follow(stored)
-	if err == errOlder {
+	if errors.Is(err, errOlder) {
 		return nil
 	}
 	return err

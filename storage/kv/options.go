@@ -154,7 +154,7 @@ func fatal(format string, args []any) error {
 	err := fmt.Errorf("%s", fmt.Sprintf(format, args...)) //nolint:err113 // Pebble's words
 	for _, a := range args {
 		if e, ok := a.(error); ok {
-			return fmt.Errorf("%w (%s)", e, err)
+			return fmt.Errorf("%w (%w)", e, err)
 		}
 	}
 	return err

@@ -74,9 +74,11 @@ func createJournal(dir string, self uint64) (journal, *recovered, error) {
 	}
 	mark := &walpb.Snapshot{Index: new(uint64(firstIndex)), Term: new(uint64(firstTerm)), ConfState: &raftpb.ConfState{Voters: []uint64{self}}}
 	hard := &raftpb.HardState{Term: new(uint64(firstTerm)), Commit: new(uint64(firstIndex))}
-	if err := w.SaveSnapshot(mark); err == nil {
+	err = w.SaveSnapshot(mark)
+	if err == nil {
 		err = w.Save(hard, nil)
-	} else {
+	}
+	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("create log: %w", err), w.Close())
 	}
 	return &etcdJournal{w, dir}, &recovered{mark: mark, hard: hard}, nil
@@ -136,7 +138,8 @@ func (j *etcdJournal) Cut(mark *walpb.Snapshot) error {
 	slices.Sort(names)
 	for i := 0; i+1 < len(names); i++ {
 		var seq, next uint64
-		if _, err := fmt.Sscanf(filepath.Base(names[i+1]), "%016x-%016x.wal", &seq, &next); err != nil || next > mark.GetIndex() {
+		n, _ := fmt.Sscanf(filepath.Base(names[i+1]), "%016x-%016x.wal", &seq, &next) // another name ends the search
+		if n != 2 || next > mark.GetIndex() {
 			break
 		}
 		if err := os.Remove(names[i]); err != nil {
