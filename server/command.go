@@ -150,7 +150,7 @@ func (c Command) serve(ctx context.Context, f *flags, conf *config.Config, s *Se
 			return err
 		}
 		listeners = append(listeners, l)
-		h := s.at(l, conf.Limits(lc))
+		h := s.edge(lc, s.at(l, conf.Limits(lc)))
 		go func() { failed <- l.Serve(h) }()
 	}
 	if conf.PIDFile != "" {

@@ -1,0 +1,87 @@
+package server
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/server/config"
+	"github.com/fastness-dev/fastness/storage"
+	"github.com/fastness-dev/fastness/sys"
+	"github.com/fastness-dev/fastness/wire"
+)
+
+// edge is what a listener asks of every request before it is one of the API,
+// and puts on every answer.
+func (s *Server) edge(conf config.Listener, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS != nil {
+			w.Header().Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+		}
+		if len(conf.ResponseHeaders) > 0 {
+			w = &headed{ResponseWriter: w, headers: conf.ResponseHeaders}
+		}
+		if conf.RequireRequestHeader && r.Header.Get("X-Vault-Request") != "true" {
+			wire.Fail(w, nil, engine.Status(http.StatusPreconditionFailed, "missing 'X-Vault-Request' header"))
+			return
+		}
+		if origin := r.Header.Get("Origin"); origin != "" && !s.barrier.Sealed() && s.cors(w, r, origin) {
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// cors applies sys/config/cors. It returns true when it has answered.
+func (s *Server) cors(w http.ResponseWriter, r *http.Request, origin string) bool {
+	var c *sys.CORS
+	err := s.store.View(r.Context(), func(tx *storage.Tx) (err error) {
+		c, err = s.sys.CORS(tx)
+		return err
+	})
+	if err != nil || c == nil || !c.Enabled {
+		return false
+	}
+	if !slices.Contains(c.Origins, "*") && !slices.Contains(c.Origins, origin) {
+		wire.Fail(w, nil, engine.Status(http.StatusForbidden, "origin not allowed"))
+		return true
+	}
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", origin)
+	h.Set("Vary", "Origin")
+	if c.Credentials {
+		h.Set("Access-Control-Allow-Credentials", "true")
+	}
+	if r.Method != http.MethodOptions {
+		return false
+	}
+	h.Set("Access-Control-Allow-Methods", "DELETE, GET, OPTIONS, POST, PUT, LIST, PATCH")
+	h.Set("Access-Control-Allow-Headers", strings.Join(c.Headers, ","))
+	h.Set("Access-Control-Max-Age", "300")
+	w.WriteHeader(http.StatusNoContent)
+	return true
+}
+
+// headed puts a listener's custom_response_headers on answers: those of the
+// code win over those of its class, and these over the default.
+type headed struct {
+	http.ResponseWriter
+	headers []config.ResponseHeader
+}
+
+func (h *headed) WriteHeader(status int) {
+	code := strconv.Itoa(status)
+	for _, of := range []string{"default", code[:1] + "xx", code} {
+		for _, c := range h.headers {
+			if c.Status == of {
+				h.Header()[c.Name] = c.Values
+			}
+		}
+	}
+	h.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (h *headed) Unwrap() http.ResponseWriter { return h.ResponseWriter }

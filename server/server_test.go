@@ -1,0 +1,171 @@
+package server_test
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/mount"
+	"github.com/fastness-dev/fastness/secrets/kv"
+	"github.com/fastness-dev/fastness/server"
+	"github.com/fastness-dev/fastness/storage"
+	kvstate "github.com/fastness-dev/fastness/storage/kv"
+	"github.com/fastness-dev/fastness/storage/raft"
+	"github.com/fastness-dev/fastness/sys"
+	"github.com/fastness-dev/fastness/wire"
+)
+
+// A world is a server in memory, initialised and unsealed.
+type world struct {
+	t    *testing.T
+	s    *server.Server
+	h    http.Handler
+	root string
+}
+
+func open(t *testing.T) *world {
+	t.Helper()
+	s, err := server.New(server.Options{State: kvstate.NewMemory(), Log: raft.NewMemory(), Engines: kv.Types(),
+		Settings: sys.Settings{Version: "1.21.0", StorageType: "inmem", RootToken: "root"},
+		Seed: func(tx *storage.Tx, m *mount.Mounts) error {
+			_, err := m.Enable(tx, mount.Entry{Path: "secret/", Kind: engine.Secret, Type: "kv", Options: map[string]string{"version": "2"}})
+			return err
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	ctx := context.Background()
+	made, err := s.System().Init(ctx, 1, 1, nil, "", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := hex.DecodeString(made.Keys[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.System().Unseal(ctx, key); err != nil {
+		t.Fatal(err)
+	}
+	return &world{t, s, s.Handler(wire.Limits{}), "root"}
+}
+
+type answer struct {
+	Status int
+	Data   json.RawMessage
+	Auth   struct {
+		ClientToken string `json:"client_token"`
+	}
+	WrapInfo struct{ Token string } `json:"wrap_info"`
+	Errors   []string
+}
+
+func (w *world) do(token, method, path, body string, headers ...string) answer {
+	w.t.Helper()
+	r := httptest.NewRequest(method, "/v1/"+path, strings.NewReader(body))
+	r.Header.Set("X-Vault-Token", token)
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	rec := httptest.NewRecorder()
+	w.h.ServeHTTP(rec, r)
+	var a answer
+	if rec.Body.Len() > 0 {
+		if err := json.Unmarshal(rec.Body.Bytes(), &a); err != nil {
+			w.t.Fatalf("%s %s: %q is no JSON: %v", method, path, rec.Body, err)
+		}
+	}
+	a.Status = rec.Code
+	return a
+}
+
+func (w *world) want(a answer, status int) answer {
+	w.t.Helper()
+	if a.Status != status {
+		w.t.Fatalf("status %d %q, want %d", a.Status, a.Errors, status)
+	}
+	return a
+}
+
+// A stranger learns nothing: what is there and what is not look the same.
+func TestAStrangerLearnsNothing(t *testing.T) {
+	w := open(t)
+	w.want(w.do(w.root, http.MethodPost, "secret/data/a", `{"data":{"x":"1"}}`), 200)
+	for _, path := range []string{"secret/data/a", "secret/data/none", "secret/metadata/a", "no/such/mount", "sys/mounts", "sys/no-such-route"} {
+		for _, token := range []string{"", "hvs.wrong", strings.Repeat("x", 500)} {
+			a := w.want(w.do(token, http.MethodGet, path, ""), 403)
+			if len(a.Errors) != 1 || a.Errors[0] != "permission denied" {
+				t.Errorf("%s told a stranger %q", path, a.Errors)
+			}
+		}
+	}
+}
+
+// What a token may do is what its policies say, told as create or update by
+// whether the thing is there.
+func TestPoliciesTellCreateFromUpdate(t *testing.T) {
+	w := open(t)
+	w.want(w.do(w.root, http.MethodPut, "sys/policies/acl/maker", `{"policy":"path \"secret/data/*\" { capabilities = [\"create\"] }"}`), 204)
+	token := w.want(w.do(w.root, http.MethodPost, "auth/token/create", `{"policies":["maker"]}`), 200).Auth.ClientToken
+	w.want(w.do(token, http.MethodPost, "secret/data/new", `{"data":{"x":"1"}}`), 200)
+	w.want(w.do(token, http.MethodPost, "secret/data/new", `{"data":{"x":"2"}}`), 403)
+	w.want(w.do(token, http.MethodGet, "secret/data/new", ""), 403)
+}
+
+// The last use of a token is spent even by a request that is refused.
+func TestUsesAreSpentByRefusedRequests(t *testing.T) {
+	w := open(t)
+	token := w.want(w.do(w.root, http.MethodPost, "auth/token/create", `{"policies":["default"],"num_uses":2}`), 200).Auth.ClientToken
+	w.want(w.do(token, http.MethodGet, "secret/data/a", ""), 403)
+	w.want(w.do(token, http.MethodGet, "auth/token/lookup-self", ""), 200)
+	w.want(w.do(token, http.MethodGet, "auth/token/lookup-self", ""), 403)
+}
+
+// Any answer can be wrapped, and is handed out once.
+func TestAWrappedAnswerIsHandedOutOnce(t *testing.T) {
+	w := open(t)
+	w.want(w.do(w.root, http.MethodPost, "secret/data/a", `{"data":{"x":"1"}}`), 200)
+	wrapped := w.want(w.do(w.root, http.MethodGet, "secret/data/a", "", "X-Vault-Wrap-TTL", "60"), 200)
+	if wrapped.Data != nil && string(wrapped.Data) != "null" {
+		t.Fatalf("the wrapped answer shows %s", wrapped.Data)
+	}
+	opened := w.want(w.do(wrapped.WrapInfo.Token, http.MethodPost, "sys/wrapping/unwrap", ""), 200)
+	if !strings.Contains(string(opened.Data), `"x":"1"`) {
+		t.Fatalf("unwrapped %s", opened.Data)
+	}
+	again := w.want(w.do(wrapped.WrapInfo.Token, http.MethodPost, "sys/wrapping/unwrap", ""), 400)
+	if again.Errors[0] != "wrapping token is not valid or does not exist" {
+		t.Errorf("told %q", again.Errors)
+	}
+}
+
+// A sealed node answers for its seal and for nothing else.
+func TestASealedNodeSaysSo(t *testing.T) {
+	w := open(t)
+	w.want(w.do(w.root, http.MethodPut, "sys/seal", ""), 204)
+	for _, path := range []string{"secret/data/a", "sys/mounts", "auth/token/lookup-self"} {
+		if a := w.want(w.do(w.root, http.MethodGet, path, ""), 503); a.Errors[0] != "Vault is sealed" {
+			t.Errorf("%s: %q", path, a.Errors)
+		}
+	}
+	w.want(w.do("", http.MethodGet, "sys/seal-status", ""), 200)
+	w.want(w.do("", http.MethodGet, "sys/health", ""), 503)
+}
+
+// A body over the limit, and one from a stranger, cost no parsing.
+func TestABodyOfAStrangerIsNotRead(t *testing.T) {
+	w := open(t)
+	w.want(w.do("hvs.wrong", http.MethodPost, "secret/data/a", `{not json`), 403)
+	w.want(w.do(w.root, http.MethodPost, "secret/data/a", `{not json`), 400)
+	w.h = w.s.Handler(wire.Limits{MaxBody: 64})
+	w.want(w.do(w.root, http.MethodPost, "secret/data/a", `{"data":{"x":"`+strings.Repeat("y", 100)+`"}}`), 413)
+}
