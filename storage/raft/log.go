@@ -193,15 +193,21 @@ func (l *Log) run() {
 	}
 }
 
+// maxBatch is how many proposals share one write to disk at most.
+const maxBatch = 256
+
 // take proposes an entry and all that wait behind it, so that they share the
 // next write to disk.
 func (l *Log) take(p proposal) {
-	for range 256 {
+	for n := 1; ; n++ {
 		err := l.node.Propose(p.data)
 		if errors.Is(err, etcdraft.ErrProposalDropped) {
 			err = storage.ErrNotLeader
 		}
 		p.result <- err
+		if n == maxBatch {
+			return
+		}
 		select {
 		case p = <-l.props:
 		default:
