@@ -2,9 +2,10 @@ package audit
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
-	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -12,151 +13,258 @@ import (
 	"time"
 )
 
-// Counts are what a broker has done since it was made.
-type Counts struct {
-	Requests, RequestFailures   atomic.Uint64
-	Responses, ResponseFailures atomic.Uint64
-}
-
-// A Broker gives entries to all devices. Requests take no lock of it.
+// A Broker sends every entry to all enabled devices. Entries take no lock here;
+// the list of devices is replaced as a whole when it changes. A broker serves
+// one unsealed life of the server: make a new one after Close.
 type Broker struct {
-	Counts Counts
-
-	logger  *slog.Logger
-	mu      sync.Mutex // of changes
-	devices atomic.Pointer[[]enabled]
+	now     func() time.Time
+	mu      sync.Mutex // held while the list changes
+	list    atomic.Pointer[[]slot]
+	closed  atomic.Bool
 	headers atomic.Pointer[headerRules]
+	results sync.Pool // of chan error, for entries that go to one device
+	refused [2]atomic.Uint64
+	asked   [2]atomic.Uint64
 }
 
-type enabled struct {
+type slot struct {
 	path string
 	Device
 }
 
-// NewBroker returns a broker without devices. What devices fail at is logged.
-func NewBroker(logger *slog.Logger) *Broker {
-	b := &Broker{logger: logger}
-	b.devices.Store(new([]enabled))
-	b.headers.Store(newHeaderRules(nil))
+// NewBroker returns a broker without devices. now nil is time.Now.
+func NewBroker(now func() time.Time) *Broker {
+	if now == nil {
+		now = time.Now
+	}
+	b := &Broker{now: now}
+	b.list.Store(new([]slot))
+	b.results.New = func() any { return make(chan error, 1) }
 	return b
 }
 
-// Request records a request before it runs.
-func (b *Broker) Request(_ context.Context, x *Entry) error {
-	return b.record(KindRequest, x, &b.Counts.Requests, &b.Counts.RequestFailures)
+// Request records a request that is about to run. With devices enabled, nil
+// means that at least one has it; otherwise the error is *Unwritten and the
+// request must not run. A context that ends does not stop the entry: what was
+// asked is recorded even if nobody waits for the answer.
+func (b *Broker) Request(ctx context.Context, e *Entry) error {
+	return b.record(ctx, KindRequest, e)
 }
 
-// Response records an answer before it is sent.
-func (b *Broker) Response(_ context.Context, x *Entry) error {
-	return b.record(KindResponse, x, &b.Counts.Responses, &b.Counts.ResponseFailures)
+// Response records an answer that is about to be sent, on the same terms.
+func (b *Broker) Response(ctx context.Context, e *Entry) error {
+	return b.record(ctx, KindResponse, e)
 }
 
-func (b *Broker) record(k Kind, x *Entry, done, failed *atomic.Uint64) error {
-	devices := *b.devices.Load()
-	if len(devices) == 0 {
+func (b *Broker) record(_ context.Context, k Kind, e *Entry) error {
+	if e.Time.IsZero() {
+		e.Time = b.now()
+	}
+	e.keep = b.headers.Load()
+	b.asked[k].Add(1)
+	for {
+		list := b.list.Load()
+		if b.closed.Load() {
+			return ErrClosed
+		}
+		err := b.send(*list, k, e)
+		// A device that was disabled in the meantime refuses; ask those that are left.
+		if err == nil || b.list.Load() == list {
+			return err
+		}
+	}
+}
+
+func (b *Broker) send(list []slot, k Kind, e *Entry) error {
+	if len(list) == 0 {
 		return nil
 	}
-	if x.Time.IsZero() {
-		x.Time = time.Now()
+	if len(list) == 1 {
+		result := b.results.Get().(chan error)
+		list[0].Submit(k, e, result)
+		err := <-result
+		b.results.Put(result)
+		if err == nil {
+			return nil
+		}
+		return b.refuse(k, []error{err})
 	}
-	x.keep = b.headers.Load()
-	written := false
+	return b.fanOut(list, k, e)
+}
+
+// fanOut returns when the first device has the entry, so that a slow one costs
+// nothing while another works. Each counts and logs its own failures.
+func (b *Broker) fanOut(list []slot, k Kind, e *Entry) error {
+	results := make(chan error, len(list))
+	for _, d := range list {
+		d.Submit(k, e, results)
+	}
 	var failures []error
-	for i := range devices {
-		d := &devices[i]
-		if err := d.Write(k, x); err != nil {
-			b.logger.Error("audit device failed", "device", d.path, "kind", k.String(), "error", err)
-			failures = append(failures, fmt.Errorf("%s: %w", d.path, err))
-			continue
+	for range list {
+		err := <-results
+		if err == nil {
+			return nil
 		}
-		written = true
+		failures = append(failures, err)
 	}
-	if !written {
-		failed.Add(1)
-		return &Unwritten{Kind: k, Failures: failures}
-	}
-	done.Add(1)
-	return nil
+	return b.refuse(k, failures)
 }
 
-// Enable adds a device, after it has taken an entry that says so.
+func (b *Broker) refuse(k Kind, failures []error) error {
+	b.refused[k].Add(1)
+	return &Unwritten{Kind: k, Failures: failures}
+}
+
+// Enable adds a device after it has taken a test entry, so that one that cannot
+// work is refused here. On an error the device is closed.
 func (b *Broker) Enable(path string, d Device) error {
-	path = Canonical(path)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	old := *b.devices.Load()
-	for _, e := range old {
-		if e.path == path {
-			return ErrPathInUse
-		}
+	err := b.try(path, d)
+	if err == nil {
+		err = b.Attach(path, d)
 	}
-	probe := &Entry{Time: time.Now(), Request: Request{ID: "audit-test", Operation: "update", Path: "sys/audit/test"}, keep: b.headers.Load()}
-	if err := d.Write(KindRequest, probe); err != nil {
-		return fmt.Errorf("the device did not take a test entry: %w", err)
+	if err != nil {
+		return errors.Join(err, d.Close())
 	}
-	next := append(slices.Clone(old), enabled{path, d})
-	slices.SortFunc(next, func(a, b enabled) int { return strings.Compare(a.path, b.path) })
-	b.devices.Store(&next)
 	return nil
 }
 
-// Disable removes a device and closes it.
+// try writes the test entry, unless the path is taken: then nothing is opened.
+func (b *Broker) try(path string, d Device) error {
+	if _, err := b.find(path); err == nil {
+		return ErrPathInUse
+	}
+	result := make(chan error, 1)
+	d.Submit(KindRequest, b.testEntry(), result)
+	return <-result
+}
+
+func (b *Broker) find(path string) (Device, error) {
+	path = Canonical(path)
+	for _, d := range *b.list.Load() {
+		if d.path == path {
+			return d, nil
+		}
+	}
+	return nil, UnknownDevice(path)
+}
+
+// testEntry is the line that a new device begins with.
+func (b *Broker) testEntry() *Entry {
+	var id [16]byte
+	_, _ = rand.Read(id[:]) // does not fail
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
+	uuid := fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
+	return &Entry{Time: b.now(), Request: Request{ID: uuid, Operation: "update", Path: "sys/audit/test"}}
+}
+
+// Attach adds a device as it is. It is for those enabled earlier, which count
+// after an unseal even while they fail: a device does not vanish by breaking.
+func (b *Broker) Attach(path string, d Device) error {
+	path = Canonical(path)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed.Load() {
+		return ErrClosed
+	}
+	list := *b.list.Load()
+	if slices.ContainsFunc(list, func(s slot) bool { return s.path == path }) {
+		return ErrPathInUse
+	}
+	list = append(slices.Clone(list), slot{path, d})
+	slices.SortFunc(list, func(a, b slot) int { return strings.Compare(a.path, b.path) })
+	b.list.Store(&list)
+	return nil
+}
+
+// Disable removes and closes a device. The error is UnknownDevice if there is
+// none at path.
 func (b *Broker) Disable(path string) error {
-	path = Canonical(path)
+	d, err := b.remove(Canonical(path))
+	if err != nil {
+		return err
+	}
+	return d.Close()
+}
+
+func (b *Broker) remove(path string) (Device, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	old := *b.devices.Load()
-	i := slices.IndexFunc(old, func(e enabled) bool { return e.path == path })
+	list := slices.Clone(*b.list.Load())
+	i := slices.IndexFunc(list, func(s slot) bool { return s.path == path })
 	if i < 0 {
-		return UnknownDevice(path)
+		return nil, UnknownDevice(path)
 	}
-	next := slices.Delete(slices.Clone(old), i, i+1)
-	b.devices.Store(&next)
-	return old[i].Close()
+	d := list[i].Device
+	list = slices.Delete(list, i, i+1)
+	b.list.Store(&list)
+	return d, nil
 }
 
-// Clear removes all devices: the node is sealed.
-func (b *Broker) Clear() {
+// List returns the devices' configs by path, without their salts.
+func (b *Broker) List() []Config {
+	list := []Config{}
+	for _, d := range *b.list.Load() {
+		c := d.Config()
+		c.Path = d.path
+		list = append(list, c)
+	}
+	return list
+}
+
+// Hash returns what input looks like in the lines of the device at path. The
+// error is UnknownDevice if there is none.
+func (b *Broker) Hash(path, input string) (string, error) {
+	d, err := b.find(path)
+	if err != nil {
+		return "", err
+	}
+	return d.Hash(input), nil
+}
+
+// Reload reopens what every device writes to. Devices that cannot keep what
+// they have.
+func (b *Broker) Reload() error {
+	var errs []error
+	for _, d := range *b.list.Load() {
+		errs = append(errs, d.Reload())
+	}
+	return errors.Join(errs...)
+}
+
+// SetHeaders says which headers are written, by name in any case; those with a
+// true value, and any that carry credentials, are hashed.
+func (b *Broker) SetHeaders(hmac map[string]bool) {
+	b.headers.Store(newHeaderRules(maps.Clone(hmac)))
+}
+
+// Stats counts what the broker was asked to record and what no device took.
+func (b *Broker) Stats() Stats {
+	return Stats{
+		LogRequest: b.asked[KindRequest].Load(), LogRequestFailure: b.refused[KindRequest].Load(),
+		LogResponse: b.asked[KindResponse].Load(), LogResponseFailure: b.refused[KindResponse].Load(),
+	}
+}
+
+// DeviceStats counts by device, keyed by path.
+func (b *Broker) DeviceStats() map[string]Stats {
+	stats := make(map[string]Stats)
+	for _, d := range *b.list.Load() {
+		stats[d.path] = d.Stats()
+	}
+	return stats
+}
+
+// Close refuses all further entries and closes the devices. To be called when
+// the server seals, after its last request.
+func (b *Broker) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	old := *b.devices.Load()
-	b.devices.Store(new([]enabled))
-	for _, e := range old {
-		if err := e.Close(); err != nil {
-			b.logger.Error("close audit device", "device", e.path, "error", err)
-		}
+	if b.closed.Swap(true) {
+		return nil
 	}
-}
-
-// List names the devices.
-func (b *Broker) List() (paths []string) {
-	for _, e := range *b.devices.Load() {
-		paths = append(paths, e.path)
+	var errs []error
+	for _, d := range *b.list.Load() {
+		errs = append(errs, d.Close())
 	}
-	return paths
+	return errors.Join(errs...)
 }
-
-// Hash is the HMAC that a value has in the lines of a device.
-func (b *Broker) Hash(path, value string) (string, error) {
-	path = Canonical(path)
-	for _, e := range *b.devices.Load() {
-		if e.path == path {
-			return e.Hash(value), nil
-		}
-	}
-	return "", UnknownDevice(path)
-}
-
-// Reload has every device open its destination anew.
-func (b *Broker) Reload() error {
-	var all []error
-	for _, e := range *b.devices.Load() {
-		if err := e.Reload(); err != nil {
-			all = append(all, fmt.Errorf("%s: %w", e.path, err))
-		}
-	}
-	return errors.Join(all...)
-}
-
-// SetHeaders says which request headers are written, and which of those as HMAC.
-func (b *Broker) SetHeaders(hmac map[string]bool) { b.headers.Store(newHeaderRules(hmac)) }

@@ -1,243 +1,194 @@
 package audit
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"io"
-	"io/fs"
+	"log/slog"
+	"maps"
+	"net"
 	"os"
-	"path/filepath"
-	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// A Config says what a device is made of, as sys/audit stores it.
-type Config struct {
-	Path        string            `json:"path"` // name, with a trailing slash
-	Type        string            `json:"type"`
-	Description string            `json:"description"`
-	Options     map[string]string `json:"options"`
-	Local       bool              `json:"local"`
-	Salt        []byte            `json:"salt"` // 32 random bytes: the key of the device's HMACs
-}
-
-// A Device takes lines. Those made by NewDevice are safe for concurrent use.
+// A Device formats entries under its own salt and writes them somewhere.
 type Device interface {
-	// Write hands the entry to the operating system as one line.
-	Write(k Kind, x *Entry) error
-	// Reload opens the destination anew: a log was rotated.
+	// Config is what the device was made from, without its salt.
+	Config() Config
+	// Submit records an entry. It keeps nothing of the entry, and sends exactly
+	// one result within the write timeout: nil once the operating system has
+	// the line. result must have room.
+	Submit(k Kind, e *Entry, result chan<- error)
+	// Hash returns what a string looks like in this device's lines.
+	Hash(input string) string
+	// Stats counts since the device was made.
+	Stats() Stats
+	// Reload reopens what the device writes to, as log rotation needs.
 	Reload() error
-	// Hash is the HMAC that a value has in this device's lines.
-	Hash(value string) string
+	// Close ends the device when its last line is written.
 	Close() error
 }
 
-// writeTimeout bounds a write to what may block: a pipe nobody reads.
-const writeTimeout = 5 * time.Second
+// Config describes a device. Path, Type and Salt are required.
+type Config struct {
+	Path        string // where it is listed; a slash is added at the end
+	Type        string // "file", "socket" or "syslog"
+	Description string
+	Options     map[string]string
+	Local       bool
 
-// NewDevice opens a device. Its errors are the caller's: they name an option.
+	// Salt keys the hashes: at least 32 random bytes, secret and lasting.
+	Salt []byte
+	// Dirs, if any, are the only folders below which a file device may write.
+	Dirs []string
+	// Timeout bounds the wait for a write; zero is five seconds. A socket's
+	// write_timeout option goes before it.
+	Timeout time.Duration
+	// Dial opens a socket device's connection; nil is a plain net.Dialer.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Stdout is where file_path "stdout" writes; nil is os.Stdout.
+	Stdout io.Writer
+	// Logger is told when a device begins to fail and when it works again.
+	Logger *slog.Logger
+}
+
+// Stats counts entries, under Vault's metric names log_request,
+// log_request_failure, log_response and log_response_failure. An entry that
+// failed counts in both.
+type Stats struct {
+	LogRequest, LogRequestFailure   uint64
+	LogResponse, LogResponseFailure uint64
+}
+
+// NewDevice checks a config and makes a device of it. It opens nothing: what is
+// wrong outside the config shows at the first entry, and the device works once
+// that is put right. Errors name the field.
 func NewDevice(c Config) (Device, error) {
-	if c.Type != "file" {
-		return nil, fmt.Errorf("unknown backend type: %q: this build has file", c.Type)
+	c.Path = Canonical(c.Path)
+	c.Options = maps.Clone(c.Options)
+	if c.Timeout == 0 {
+		c.Timeout = 5 * time.Second
 	}
-	d := &fileDevice{format: format{prefix: c.Options["prefix"]}, salt: c.Salt, path: c.Options["file_path"], mode: 0o600}
-	if d.path == "" {
-		d.path = c.Options["path"]
+	if c.Stdout == nil {
+		c.Stdout = os.Stdout
 	}
-	if d.path == "" {
-		return nil, errors.New("file_path is required")
+	if c.Dial == nil {
+		c.Dial = new(net.Dialer).DialContext
 	}
-	for name, to := range map[string]*bool{"log_raw": &d.raw, "elide_list_responses": &d.elideLists} {
-		if err := parseBool(c.Options, name, to); err != nil {
-			return nil, err
-		}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	hide := true
-	if err := parseBool(c.Options, "hmac_accessor", &hide); err != nil {
+	if c.Path == "/" {
+		return nil, fmt.Errorf("path is required")
+	}
+	if len(c.Salt) < 32 {
+		return nil, fmt.Errorf("salt must have 32 bytes or more")
+	}
+	d := &device{config: c, salt: c.Salt, log: c.Logger}
+	d.config.Salt = nil
+	o := options{from: c.Options, used: map[string]bool{}}
+	d.format = o.format()
+	s, timeout := o.sink(c)
+	if err := o.err(); err != nil {
 		return nil, err
 	}
-	d.plainAccessor = !hide
-	if f := c.Options["format"]; f != "" && f != "json" {
-		return nil, fmt.Errorf("unknown format type %q: this build writes json", f)
-	}
-	if m := c.Options["mode"]; m != "" {
-		n, err := strconv.ParseUint(m, 8, 32)
-		if err != nil || n > 0o777 || n&0o111 != 0 {
-			return nil, errors.New("mode must be octal permission bits without execution, such as 0600")
-		}
-		d.mode, d.keepMode = fs.FileMode(n), n == 0
-	}
+	d.writer = newWriter(s, timeout)
 	d.encoders.New = func() any { return &encoder{hasher: NewHasher(d.salt), format: d.format} }
-	return d, d.open()
+	d.tickets.New = func() any { return new(ticket) }
+	return d, nil
 }
 
-func parseBool(options map[string]string, name string, to *bool) error {
-	s, ok := options[name]
-	if !ok || s == "" {
-		return nil
-	}
-	v, err := strconv.ParseBool(s)
-	if err != nil {
-		return fmt.Errorf("%s must be true or false", name)
-	}
-	*to = v
-	return nil
-}
-
-// A fileDevice writes to a file, to standard output, or nowhere.
-type fileDevice struct {
-	format
-	path     string
-	mode     fs.FileMode
-	keepMode bool
+type device struct {
+	config   Config
 	salt     []byte
-	encoders sync.Pool
-
-	mu      sync.Mutex
-	out     io.WriteCloser
-	blocks  bool          // out may block: writes run beside the caller, with a time limit
-	stuck   chan struct{} // closed when the write that did not finish in time has
-	partial bool          // the last write ended inside a line
+	format   format
+	log      *slog.Logger
+	writer   *writer
+	encoders sync.Pool // of *encoder
+	tickets  sync.Pool // of *ticket
+	count    [2]struct{ all, failed atomic.Uint64 }
+	failing  atomic.Bool
 }
 
-type nowhere struct{}
+func (d *device) Config() Config {
+	c := d.config
+	c.Options = maps.Clone(c.Options)
+	return c
+}
 
-func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
-func (nowhere) Close() error                { return nil }
+func (d *device) Submit(k Kind, e *Entry, result chan<- error) {
+	t := d.tickets.Get().(*ticket)
+	t.device, t.kind, t.result = d, k, result
+	enc := d.encoders.Get().(*encoder)
+	defer d.encoders.Put(enc)
+	enc.buf = enc.buf[:0]
+	if err := enc.line(k, e); err != nil {
+		t.settle(err)
+		return
+	}
+	d.writer.submit(enc.buf, t)
+	if cap(enc.buf) > keepBuffer {
+		enc.buf = nil
+	}
+}
 
-type stdout struct{}
+// A ticket carries the result of one line back to its caller.
+type ticket struct {
+	device *device
+	kind   Kind
+	result chan<- error
+}
 
-func (stdout) Write(p []byte) (int, error) { return os.Stdout.Write(p) }
-func (stdout) Close() error                { return nil }
-
-// open sets out. The mutex is held, or the device is new.
-func (d *fileDevice) open() error {
-	switch d.path {
-	case "discard":
-		d.out = nowhere{}
-		return nil
-	case "stdout":
-		d.out, d.blocks = stdout{}, true
-		return nil
-	}
-	if !filepath.IsAbs(d.path) && filepath.Clean(d.path) != d.path {
-		return errors.New("file_path must be a clean path")
-	}
-	if err := os.MkdirAll(filepath.Dir(d.path), 0o700); err != nil {
-		return fmt.Errorf("file_path: make its directory: %w", err)
-	}
-	mode := d.mode
-	if d.keepMode {
-		mode = 0o600
-	}
-	st, err := os.Stat(d.path)
-	if err == nil && st.IsDir() {
-		return errors.New("file_path is a directory")
-	}
-	f, err := os.OpenFile(d.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, mode)
+func (t *ticket) settle(err error) {
+	d, result := t.device, t.result
 	if err != nil {
-		return fmt.Errorf("file_path: %w", err)
+		err = fmt.Errorf("audit device %s: %w", d.config.Path, err)
 	}
-	if st, err = f.Stat(); err == nil && st.Mode().IsRegular() && !d.keepMode {
-		err = f.Chmod(d.mode) // whatever the umask made of it
-	}
+	d.record(t.kind, err)
+	*t = ticket{}
+	d.tickets.Put(t)
+	result <- err
+}
+
+// record counts a result, and tells the log when the device's health changes;
+// a line for each failure would drown it.
+func (d *device) record(k Kind, err error) {
+	d.count[k].all.Add(1)
 	if err != nil {
-		return errors.Join(fmt.Errorf("file_path: %w", err), f.Close())
-	}
-	d.blocks = !st.Mode().IsRegular()
-	d.out = f
-	return nil
-}
-
-func (d *fileDevice) Write(k Kind, x *Entry) error {
-	if d.path == "discard" {
-		return nil
-	}
-	e := d.encoders.Get().(*encoder)
-	defer func() { e.buf = e.buf[:0]; d.encoders.Put(e) }()
-	if err := e.line(k, x); err != nil {
-		return err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.out == nil {
-		return ErrClosed
-	}
-	if d.blocks {
-		return d.writeBeside(append([]byte(nil), e.buf...))
-	}
-	return d.write(d.out, e.buf)
-}
-
-// write writes a line, on a line of its own.
-func (d *fileDevice) write(out io.Writer, line []byte) error {
-	if d.partial {
-		if _, err := out.Write([]byte{'\n'}); err != nil {
-			return err
+		d.count[k].failed.Add(1)
+		if !d.failing.Swap(true) {
+			d.log.Error("audit device fails", "device", d.config.Path, "kind", k.String(), "error", err)
 		}
-		d.partial = false
+		return
 	}
-	n, err := out.Write(line)
-	d.partial = err != nil && n > 0
-	return err
-}
-
-// writeBeside writes in a goroutine and gives up on it in time. Until that
-// write is over, others are refused at once.
-func (d *fileDevice) writeBeside(line []byte) error {
-	if d.stuck != nil {
-		select {
-		case <-d.stuck:
-			d.stuck = nil
-		default:
-			return ErrStalled
-		}
-	}
-	result, over := make(chan error, 1), make(chan struct{})
-	out := d.out
-	go func() {
-		_, err := out.Write(line)
-		result <- err
-		close(over)
-	}()
-	limit := time.NewTimer(writeTimeout)
-	defer limit.Stop()
-	select {
-	case err := <-result:
-		return err
-	case <-limit.C:
-		d.stuck = over
-		return ErrStalled
+	if d.failing.Load() && d.failing.Swap(false) {
+		d.log.Info("audit device works again", "device", d.config.Path, "lost", d.lost())
 	}
 }
 
-func (d *fileDevice) Reload() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	old := d.out
-	if err := d.open(); err != nil {
-		d.out = old // better the rotated file than none
-		return err
+func (d *device) lost() uint64 {
+	return d.count[KindRequest].failed.Load() + d.count[KindResponse].failed.Load()
+}
+
+func (d *device) Stats() Stats {
+	request, response := &d.count[KindRequest], &d.count[KindResponse]
+	return Stats{
+		LogRequest: request.all.Load(), LogRequestFailure: request.failed.Load(),
+		LogResponse: response.all.Load(), LogResponseFailure: response.failed.Load(),
 	}
-	d.partial = false
-	if old != nil {
-		return old.Close()
+}
+
+func (d *device) Hash(input string) string {
+	return string(NewHasher(d.salt).AppendString(nil, input))
+}
+
+func (d *device) Reload() error {
+	if err := d.writer.reload(); err != nil {
+		return fmt.Errorf("audit device %s: %w", d.config.Path, err)
 	}
 	return nil
 }
 
-func (d *fileDevice) Hash(value string) string {
-	return string(NewHasher(d.salt).AppendString(nil, value))
-}
-
-func (d *fileDevice) Close() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	out := d.out
-	d.out = nil
-	if out == nil {
-		return nil
-	}
-	return out.Close()
-}
+func (d *device) Close() error { return d.writer.close() }
