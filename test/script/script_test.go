@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -126,8 +127,8 @@ func (p *process) configure(text string) error {
 
 // start runs the process and returns when it answers.
 func (p *process) start() error {
-	if p.exited != nil {
-		return fmt.Errorf("start: the server is running")
+	if p.exited != nil || p.args == nil {
+		return fmt.Errorf("start: there is no server that was killed")
 	}
 	p.log.Reset()
 	p.cmd = exec.Command(p.binary, p.args...)
@@ -185,7 +186,10 @@ func (p *process) listening() error {
 // restart ends the server as an operator would, and starts it again.
 func restart(ts *testscript.TestScript, _ bool, _ []string) {
 	p := of(ts)
-	ts.Check(p.cmd.Process.Signal(os.Interrupt))
+	if p.exited == nil {
+		ts.Fatalf("restart: no server is running")
+	}
+	ts.Check(p.cmd.Process.Signal(syscall.SIGTERM))
 	select {
 	case <-p.exited:
 	case <-time.After(startLimit):
