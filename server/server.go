@@ -77,7 +77,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{barrier: barrier.New(), policies: policy.NewStore(), logger: o.Logger, level: o.LogLevel, clock: o.Clock, version: o.Settings.Version}
 	s.metrics = newMetrics(s)
-	s.audit = audit.NewBroker(o.Logger)
+	s.audit = audit.NewBroker(o.Clock)
 	s.tokens = token.New(token.Options{Barrier: s.barrier, Now: o.Clock, DefaultTTL: o.Settings.DefaultTTL, MaxTTL: o.Settings.MaxTTL,
 		OnRevoke: s.revoked,
 		PolicyExists: func(tx *storage.Tx, name string) (bool, error) {
@@ -172,7 +172,9 @@ func (s *Server) sealing() {
 	}
 	s.ended.Wait()
 	s.tokens.Forget()
-	s.audit.Clear()
+	if err := s.audit.Clear(); err != nil {
+		s.logger.Error("close audit devices", "error", err)
+	}
 }
 
 // rotateKeys begins a new term of the keyring when the last is used up.

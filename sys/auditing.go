@@ -21,7 +21,7 @@ const (
 )
 
 // auditDevices are the enabled devices by path, with their salts.
-type auditDevices map[string]audit.Config
+type auditDevices map[string]auditDevice
 
 // auditHeaders are the recorded headers: lower-case name to its rule.
 type auditHeaders map[string]auditHeader
@@ -47,9 +47,9 @@ func stored[M ~map[string]V, V any](tx *storage.Tx, row string) (M, error) {
 	return *m, nil
 }
 
-// LoadAudit is called while an unseal holds s.mu. It enables what was enabled before the node was sealed. One device
-// that works is enough; that none of several does is an error, since every
-// request would be refused.
+// LoadAudit enables what was enabled before the node was sealed, working or
+// not: a request is refused while no device takes it. An unseal calls it, and
+// holds s.mu.
 func (s *System) LoadAudit(ctx context.Context) error {
 	var devices auditDevices
 	var headers auditHeaders
@@ -64,11 +64,13 @@ func (s *System) LoadAudit(ctx context.Context) error {
 		return fmt.Errorf("read audit devices: %w", err)
 	}
 	s.dropCeremonies()
-	s.Audit.Clear()
+	if err := s.Audit.Clear(); err != nil {
+		s.Logger.Error("close audit devices", "error", err)
+	}
 	s.Audit.SetHeaders(headers.rules())
 	var failed []error
 	for _, path := range slices.Sorted(maps.Keys(devices)) {
-		if err := s.openDevice(devices[path]); err != nil {
+		if err := s.attachDevice(devices[path]); err != nil {
 			s.Logger.Error("audit device stays off", "path", path, "error", err)
 			failed = append(failed, fmt.Errorf("audit device %s: %w", path, err))
 		}
@@ -79,15 +81,37 @@ func (s *System) LoadAudit(ctx context.Context) error {
 	return nil
 }
 
-func (s *System) openDevice(c audit.Config) error {
-	d, err := audit.NewDevice(c)
+func (s *System) openDevice(c auditDevice) error {
+	d, err := s.newDevice(c)
 	if err != nil {
 		return err
 	}
-	if err := s.Audit.Enable(c.Path, d); err != nil {
-		return errors.Join(err, d.Close())
+	return s.Audit.Enable(c.Path, d)
+}
+
+func (s *System) newDevice(c auditDevice) (audit.Device, error) {
+	return audit.NewDevice(audit.Config{Path: c.Path, Type: c.Type, Description: c.Description, Options: c.Options,
+		Local: c.Local, Salt: c.Salt, Logger: s.Logger})
+}
+
+// attachDevice adds a device that was enabled before: it counts even while it
+// fails, since a device does not vanish by breaking.
+func (s *System) attachDevice(c auditDevice) error {
+	d, err := s.newDevice(c)
+	if err != nil {
+		return err
 	}
-	return nil
+	return s.Audit.Attach(c.Path, d)
+}
+
+// An auditDevice is a device as it is stored.
+type auditDevice struct {
+	Path        string            `json:"path"`
+	Type        string            `json:"type"`
+	Description string            `json:"description"`
+	Options     map[string]string `json:"options"`
+	Local       bool              `json:"local"`
+	Salt        []byte            `json:"salt"` // 32 random bytes: the key of the device's HMACs
 }
 
 type auditShown struct {
@@ -120,7 +144,7 @@ func (s *System) enableAudit(ctx context.Context, _ *engine.Caller, req auditReq
 	if req.Type == "" {
 		return none, engine.Bad("missing type")
 	}
-	c := audit.Config{Path: audit.Canonical(req.Path), Type: req.Type, Description: req.Description,
+	c := auditDevice{Path: audit.Canonical(req.Path), Type: req.Type, Description: req.Description,
 		Options: req.Options, Local: req.Local, Salt: make([]byte, 32)}
 	if _, err := rand.Read(c.Salt); err != nil {
 		return none, fmt.Errorf("draw salt: %w", err)

@@ -38,7 +38,7 @@ func newVault(t *testing.T) *vault {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	s := New(&System{Store: store, Barrier: bar, Policies: policy.NewStore(), Tokens: tokens, Audit: audit.NewBroker(quiet), Logger: quiet})
+	s := New(&System{Store: store, Barrier: bar, Policies: policy.NewStore(), Tokens: tokens, Audit: audit.NewBroker(nil), Logger: quiet})
 	s.Mounts = mount.New([]engine.Type{s.Type(), tokens.Type(), cubbyhole.Type()}, time.Hour, time.Hour)
 	s.Unsealed = s.LoadAudit
 	made, err := s.Init(context.Background(), 1, 1, nil, "", false)
