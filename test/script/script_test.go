@@ -17,6 +17,12 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	// The program is built by another process: without these, a cached result
+	// would outlive a change of it.
+	_ "github.com/fastness-dev/fastness/catalog"
+	_ "github.com/fastness-dev/fastness/cli"
+	_ "github.com/fastness-dev/fastness/server"
 )
 
 // startLimit bounds the wait for a process that hangs; no test measures it.
