@@ -139,31 +139,41 @@ const hexDigits = "0123456789abcdef"
 // reader, and a terminal is safe.
 func appendText(dst []byte, s string) []byte {
 	dst = append(dst, '"')
+	start := 0 // of what is copied as it is
 	for i := 0; i < len(s); {
-		b := s[i]
-		if b < utf8.RuneSelf {
-			dst = appendASCII(dst, b)
+		if plain(s[i]) {
 			i++
 			continue
 		}
-		r, size := utf8.DecodeRuneInString(s[i:])
-		switch {
-		case r == utf8.RuneError && size == 1:
-			dst = append(dst, `\ufffd`...)
-		case r < 0xa0:
-			dst = append(dst, `\u00`...)
-			dst = append(dst, hexDigits[r>>4], hexDigits[r&15])
-		case r == '\u2028' || r == '\u2029':
-			dst = append(dst, `\u202`...)
-			dst = append(dst, hexDigits[r&15])
-		default:
-			dst = append(dst, s[i:i+size]...)
+		dst = append(dst, s[start:i]...)
+		if s[i] < utf8.RuneSelf {
+			dst = appendASCII(dst, s[i])
+			i++
+		} else {
+			r, size := utf8.DecodeRuneInString(s[i:])
+			dst = appendRune(dst, r, size)
+			i += size
 		}
-		i += size
+		start = i
 	}
-	return append(dst, '"')
+	return append(append(dst, s[start:]...), '"')
 }
 
+func plain(b byte) bool { return ' ' <= b && b < 0x7f && b != '"' && b != '\\' }
+
+func appendRune(dst []byte, r rune, size int) []byte {
+	switch {
+	case r == utf8.RuneError && size == 1:
+		return append(dst, `\ufffd`...)
+	case r < 0xa0:
+		return append(dst, '\\', 'u', '0', '0', hexDigits[r>>4], hexDigits[r&15])
+	case r == '\u2028' || r == '\u2029':
+		return append(dst, '\\', 'u', '2', '0', '2', hexDigits[r&15])
+	}
+	return utf8.AppendRune(dst, r)
+}
+
+// appendASCII escapes a byte that is not plain.
 func appendASCII(dst []byte, b byte) []byte {
 	switch {
 	case b == '"' || b == '\\':
@@ -174,8 +184,6 @@ func appendASCII(dst []byte, b byte) []byte {
 		return append(dst, '\\', 'r')
 	case b == '\t':
 		return append(dst, '\\', 't')
-	case b < ' ' || b == 0x7f:
-		return append(dst, '\\', 'u', '0', '0', hexDigits[b>>4], hexDigits[b&15])
 	}
-	return append(dst, b)
+	return append(dst, '\\', 'u', '0', '0', hexDigits[b>>4], hexDigits[b&15])
 }

@@ -39,6 +39,7 @@ type writer struct {
 	idle     chan struct{} // closed when a closed writer has drained
 	started  time.Time     // when the write under way began; zero if none
 	watchdog *time.Timer
+	run      func() // drain, bound once so that starting it allocates nothing
 }
 
 type batch struct {
@@ -53,6 +54,7 @@ func newWriter(s sink, timeout time.Duration) *writer {
 	w := &writer{sink: s, timeout: timeout, idle: make(chan struct{})}
 	w.watchdog = time.AfterFunc(timeout, w.stall)
 	w.watchdog.Stop()
+	w.run = w.drain
 	return w
 }
 
@@ -84,7 +86,7 @@ func (w *writer) enqueue(line []byte, who waiter) error {
 func (w *writer) drainSoon() {
 	if !w.draining {
 		w.draining = true
-		go w.drain()
+		go w.run()
 	}
 }
 
