@@ -1,0 +1,108 @@
+package attacks
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/mount"
+	"github.com/fastness-dev/fastness/secrets/kv"
+	"github.com/fastness-dev/fastness/server"
+	"github.com/fastness-dev/fastness/storage"
+	kvstate "github.com/fastness-dev/fastness/storage/kv"
+	"github.com/fastness-dev/fastness/storage/raft"
+	"github.com/fastness-dev/fastness/sys"
+	"github.com/fastness-dev/fastness/wire"
+)
+
+// A world is one whole server in memory, initialised and unsealed, to attack.
+type world struct {
+	t    *testing.T
+	s    *server.Server
+	h    http.Handler
+	root string
+}
+
+func open(t *testing.T) *world {
+	t.Helper()
+	s, err := server.New(server.Options{State: kvstate.NewMemory(), Log: raft.NewMemory(), Engines: kv.Types(),
+		Settings: sys.Settings{Version: "1.21.0", StorageType: "inmem", RootToken: "root"},
+		Seed: func(tx *storage.Tx, m *mount.Mounts) error {
+			_, err := m.Enable(tx, mount.Entry{Path: "secret/", Kind: engine.Secret, Type: "kv", Options: map[string]string{"version": "2"}})
+			return err
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	ctx := context.Background()
+	made, err := s.System().Init(ctx, 1, 1, nil, "", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := hex.DecodeString(made.Keys[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.System().Unseal(ctx, key); err != nil {
+		t.Fatal(err)
+	}
+	return &world{t, s, s.Handler(wire.Limits{}), "root"}
+}
+
+type answer struct {
+	Status int
+	Data   json.RawMessage
+	Auth   struct {
+		ClientToken string `json:"client_token"`
+	}
+	WrapInfo struct{ Token string } `json:"wrap_info"`
+	Errors   []string
+}
+
+func (w *world) do(token, method, path, body string, headers ...string) answer {
+	w.t.Helper()
+	r := httptest.NewRequest(method, "/v1/"+path, strings.NewReader(body))
+	r.Header.Set("X-Vault-Token", token)
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	rec := httptest.NewRecorder()
+	w.h.ServeHTTP(rec, r)
+	var a answer
+	if rec.Body.Len() > 0 {
+		if err := json.Unmarshal(rec.Body.Bytes(), &a); err != nil {
+			w.t.Fatalf("%s %s: %q is no JSON: %v", method, path, rec.Body, err)
+		}
+	}
+	a.Status = rec.Code
+	return a
+}
+
+func (w *world) want(a answer, status int) answer {
+	w.t.Helper()
+	if a.Status != status {
+		w.t.Fatalf("status %d %q, want %d", a.Status, a.Errors, status)
+	}
+	return a
+}
+
+// token makes a token whose one policy is the rules given.
+func (w *world) token(name, rules string) string {
+	w.t.Helper()
+	body, err := json.Marshal(map[string]string{"policy": rules})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.want(w.do(w.root, http.MethodPut, "sys/policies/acl/"+name, string(body)), 204)
+	return w.want(w.do(w.root, http.MethodPost, "auth/token/create", `{"policies":["`+name+`"]}`), 200).Auth.ClientToken
+}
