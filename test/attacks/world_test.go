@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/fastness-dev/fastness/engine"
@@ -26,11 +28,33 @@ type world struct {
 	s    *server.Server
 	h    http.Handler
 	root string
+	log  *lines
+}
+
+// Lines are what the server logged.
+type lines struct {
+	mu sync.Mutex
+	b  []byte
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.b = append(l.b, p...)
+	return len(p), nil
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return string(l.b)
 }
 
 func open(t *testing.T) *world {
 	t.Helper()
-	s, err := server.New(server.Options{State: kvstate.NewMemory(), Log: raft.NewMemory(), Engines: kv.Types(),
+	log := &lines{}
+	logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	s, err := server.New(server.Options{Logger: logger, State: kvstate.NewMemory(), Log: raft.NewMemory(), Engines: kv.Types(),
 		Settings: sys.Settings{Version: "1.21.0", StorageType: "inmem", RootToken: "root"},
 		Seed: func(tx *storage.Tx, m *mount.Mounts) error {
 			_, err := m.Enable(tx, mount.Entry{Path: "secret/", Kind: engine.Secret, Type: "kv", Options: map[string]string{"version": "2"}})
@@ -56,7 +80,7 @@ func open(t *testing.T) *world {
 	if err := s.System().Unseal(ctx, key); err != nil {
 		t.Fatal(err)
 	}
-	return &world{t, s, s.Handler(wire.Limits{}), "root"}
+	return &world{t, s, s.Handler(wire.Limits{}), "root", log}
 }
 
 type answer struct {
