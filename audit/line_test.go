@@ -23,7 +23,6 @@ type story struct {
 	title  string
 	format format
 	asked  Entry
-	failed string // the error in the response line, and in the data of its response
 	answer *Response
 }
 
