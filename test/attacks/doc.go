@@ -3,3 +3,33 @@
 // Each test carries the name of its advisory, asserts that the attack is
 // refused, and asserts that its legitimate neighbour still works.
 package attacks
+
+// Advisories whose surface the server does not have yet. Whoever adds the
+// surface adds the test and takes the row out.
+//
+//	Advisory                          Waits for
+//	CVE-2026-55775, CVE-2020-10661    namespaces
+//	GHSA-59w7-v8rr-pr4p               templated policies, which need identity
+//	CVE-2021-42135                    routes of a released version to compare with
+//	CVE-2023-0665                     pki
+//	OpenBao GH-3518                   pagination limits
+//	CVE-2025-5999, groups and roles   identity and token roles; tokens are tested
+//	CVE-2024-9180, identity writes    identity; writes of policies are tested
+//	CVE-2026-55770                    ldap
+//	CVE-2026-39946                    database
+//	CVE-2023-0620                     SQL storage
+//	CVE-2023-2121, CVE-2021-38554     user interface
+//	CVE-2025-12044, quotas            rate limit quotas; strangers are tested
+//	CVE-2024-8185, CVE-2021-3282      raft join and peers
+//	CVE-2026-55776, CVE-2023-4680     transit
+//	CVE-2026-39396                    plugins
+//	CVE-2024-6468                     PROXY protocol
+//	CVE-2025-62513, CVE-2025-62705    bodies that are no JSON
+//	CVE-2026-4525                     auth plugins
+//	GHSA-444v-8vxr-p36h               agent
+//	CVE-2024-7594                     ssh
+//	GHSA-g892-p242-8g86               pki
+//	CVE-2023-5077                     gcp
+//
+// CVE-2023-5954 wants a soak and CVE-2023-25000 a timing test; neither is a
+// test of this kind.
