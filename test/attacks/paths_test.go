@@ -32,6 +32,9 @@ func TestCVE_2026_3605_GlobDeletedSecretsNotGranted(t *testing.T) {
 					r.Header.Set("X-Vault-Token", token)
 					rec := httptest.NewRecorder()
 					w.h.ServeHTTP(rec, r)
+					if rec.Code < 400 && !strings.Contains(path, "%E2") && !strings.Contains(path, "%5c") { // odd letters may be in a name of one's own
+						t.Errorf("%s: %s %s answered %d %s", name, method, path, rec.Code, rec.Body)
+					}
 					got := w.want(w.do(w.root, http.MethodGet, "secret/data/theirs/a", ""), 200)
 					if !strings.Contains(string(got.Data), `"x":"1"`) {
 						t.Fatalf("%s: %s %s answered %d and left %s", name, method, path, rec.Code, got.Data)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/mount"
@@ -52,9 +53,15 @@ func (l *lines) String() string {
 
 func open(t *testing.T) *world {
 	t.Helper()
+	return openAt(t, nil)
+}
+
+// openAt is open with a clock; nil is that of the machine.
+func openAt(t *testing.T, clock func() time.Time) *world {
+	t.Helper()
 	log := &lines{}
 	logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	s, err := server.New(server.Options{Logger: logger, State: kvstate.NewMemory(), Log: raft.NewMemory(), Engines: kv.Types(),
+	s, err := server.New(server.Options{Clock: clock, Logger: logger, State: kvstate.NewMemory(), Log: raft.NewMemory(), Engines: kv.Types(),
 		Settings: sys.Settings{Version: "1.21.0", StorageType: "inmem", RootToken: "root"},
 		Seed: func(tx *storage.Tx, m *mount.Mounts) error {
 			_, err := m.Enable(tx, mount.Entry{Path: "secret/", Kind: engine.Secret, Type: "kv", Options: map[string]string{"version": "2"}})
