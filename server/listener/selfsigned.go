@@ -15,100 +15,57 @@ import (
 	"time"
 )
 
-// SelfSigned writes a fresh CA and a server certificate for hosts (names and
-// addresses) into dir, for development: vault-ca.pem, vault-cert.pem and
-// vault-key.pem, mode 0600. The CA's key is not kept. Files of an earlier run
-// are replaced.
+// SelfSigned makes a certification authority and a server certificate for the
+// hosts, valid for a month, in dir: for -dev-tls. Files have mode 0600.
 func SelfSigned(dir string, hosts []string) (caFile, certFile, keyFile string, err error) {
-	caFile, certFile, keyFile = filepath.Join(dir, "vault-ca.pem"), filepath.Join(dir, "vault-cert.pem"), filepath.Join(dir, "vault-key.pem")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", "", "", fmt.Errorf("make certificate directory: %w", err)
-	}
-	files, err := selfSigned(hosts)
-	if err != nil {
-		return "", "", "", fmt.Errorf("make development certificates: %w", err)
-	}
-	for i, path := range []string{caFile, certFile, keyFile} {
-		if err := writePrivate(path, files[i]); err != nil {
-			return "", "", "", err
-		}
-	}
-	return caFile, certFile, keyFile, nil
-}
-
-// selfSigned returns CA, certificate and key in PEM.
-func selfSigned(hosts []string) (files [3][]byte, err error) {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return files, err
+		return "", "", "", fmt.Errorf("make CA key: %w", err)
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return files, err
-	}
-	ca := template("Fastness development CA")
+	ca := template("Fastness dev CA")
 	ca.IsCA, ca.BasicConstraintsValid, ca.KeyUsage = true, true, x509.KeyUsageCertSign
 	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, &caKey.PublicKey, caKey)
 	if err != nil {
-		return files, err
+		return "", "", "", fmt.Errorf("make CA certificate: %w", err)
 	}
-	// The authority key id is taken from the parsed parent.
-	if ca, err = x509.ParseCertificate(caDER); err != nil {
-		return files, err
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return "", "", "", fmt.Errorf("make server key: %w", err)
 	}
-	leaf := template("Fastness development server")
+	leaf := template("Fastness dev server")
 	leaf.KeyUsage, leaf.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	for _, h := range hosts {
 		if ip := net.ParseIP(h); ip != nil {
 			leaf.IPAddresses = append(leaf.IPAddresses, ip)
-		} else if h != "" {
+		} else {
 			leaf.DNSNames = append(leaf.DNSNames, h)
 		}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, leaf, ca, &key.PublicKey, caKey)
 	if err != nil {
-		return files, err
+		return "", "", "", fmt.Errorf("make server certificate: %w", err)
 	}
-	keyDER, err := x509.MarshalECPrivateKey(key)
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return files, err
+		return "", "", "", fmt.Errorf("encode server key: %w", err)
 	}
-	return [3][]byte{
-		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER}),
-		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER}),
-	}, nil
+	caFile, certFile, keyFile = filepath.Join(dir, "vault-ca.pem"), filepath.Join(dir, "vault-cert.pem"), filepath.Join(dir, "vault-key.pem")
+	for _, f := range []struct {
+		name, kind string
+		der        []byte
+	}{{caFile, "CERTIFICATE", caDER}, {certFile, "CERTIFICATE", der}, {keyFile, "PRIVATE KEY", keyDER}} {
+		if err := os.WriteFile(f.name, pem.EncodeToMemory(&pem.Block{Type: f.kind, Bytes: f.der}), 0o600); err != nil {
+			return "", "", "", fmt.Errorf("write %s: %w", f.name, err)
+		}
+	}
+	return caFile, certFile, keyFile, nil
 }
 
 func template(name string) *x509.Certificate {
-	serial := make([]byte, 16)
-	_, _ = rand.Read(serial)       // never fails
-	serial[0] = serial[0]&0x7f | 1 // positive, as RFC 5280 asks
-	now := time.Now()
-	return &x509.Certificate{
-		SerialNumber: new(big.Int).SetBytes(serial),
-		Subject:      pkix.Name{CommonName: name},
-		NotBefore:    now.Add(-time.Minute), // clocks differ
-		NotAfter:     now.AddDate(0, 1, 0),
-	}
-}
-
-// writePrivate replaces a file whole, so that a reader sees the old or the new.
-func writePrivate(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new") // mode 0600
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+		panic(err) // crypto/rand does not fail
 	}
-	_, err = f.Write(data)
-	if closing := f.Close(); err == nil {
-		err = closing
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
+	return &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().AddDate(0, 1, 0)}
 }
