@@ -41,7 +41,7 @@ fuzz:
 	bash tools/fuzz.sh $(FUZZTIME)
 
 crash:
-	$(GO) test -count=1 -timeout=2h -run=Crash ./test/... ./server/... -args -crashes=$(CRASHES)
+	$(GO) test -count=1 -timeout=2h -run=Crash ./test/crash -args -crashes=$(CRASHES)
 
 clean:
 	rm -rf bin $(CACHE) test/clients/node/node_modules

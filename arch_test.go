@@ -82,6 +82,7 @@ var beside = []string{
 	"wire -> engine", // an answer of a route becomes a reply
 	"server/listener -> server/config",
 	"test/bench -> test/clients/target",
+	"test/crash -> test/clients/target",
 	"test/clients -> test/clients/target",
 }
 
