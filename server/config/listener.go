@@ -194,7 +194,7 @@ func (l *Listener) fields() fields {
 		"http_write_timeout":       duration(&l.WriteTimeout),
 		"http_idle_timeout":        duration(&l.IdleTimeout),
 
-		"proxy_protocol_behavior":         word(&l.ProxyProtocolBehavior, "use_always", "allow_authorized", "deny_unauthorized"),
+		"proxy_protocol_behavior":         l.setProxyProtocol,
 		"proxy_protocol_authorized_addrs": strs(&l.ProxyProtocolAuthorized),
 
 		"x_forwarded_for_authorized_addrs":            strs(&l.ForwardedAuthorized),
@@ -242,6 +242,15 @@ func (l *Listener) setChroot(d *decoder, e entry) {
 	str(&ns)(d, e)
 	if strings.Trim(ns, "/") != "" && ns != "root" {
 		d.fail(e.pos, "\"chroot_namespace\" is not served by this build, and without it this listener would reach every namespace: remove the listener or the key")
+	}
+}
+
+// setProxyProtocol keeps the choice, and says that the listener does not act on
+// it: neither is a header believed nor a peer without one turned away.
+func (l *Listener) setProxyProtocol(d *decoder, e entry) {
+	word(&l.ProxyProtocolBehavior, "use_always", "allow_authorized", "deny_unauthorized")(d, e)
+	if l.ProxyProtocolBehavior != "" {
+		d.warn(e.pos, "%q has no effect in this build: PROXY headers are not read and no peer is turned away; let the balancer send X-Forwarded-For, and restrict peers with a firewall", e.key)
 	}
 }
 
