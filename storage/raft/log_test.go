@@ -2,6 +2,7 @@ package raft_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -188,6 +189,42 @@ func TestAFlippedByteIsReported(t *testing.T) {
 	_, _, err := tryStart(dir, raft.Options{})
 	if !errors.Is(err, storage.ErrCorrupt) {
 		t.Fatalf("started with %v", err)
+	}
+}
+
+// A length that was overwritten looks like the end of the log. What was
+// committed behind it gives it away.
+func TestADamagedLengthIsNotTheEnd(t *testing.T) {
+	damages := map[string]func(frame []byte){
+		"zeroed": func(frame []byte) { clear(frame) },
+		"grown":  func(frame []byte) { frame[5] ^= 0x40 },
+	}
+	for name, damage := range damages {
+		dir := filepath.Join(t.TempDir(), "log")
+		l, m := start(t, dir, raft.Options{})
+		propose(t, l, m, "first")
+		propose(t, l, m, "the second entry")
+		propose(t, l, m, "third")
+		propose(t, l, m, "fourth")
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		edit(t, dir, func(b []byte) { damage(frameOf(b, indexOf(b, "the second entry"))) })
+		if _, m, err := tryStart(dir, raft.Options{}); !errors.Is(err, storage.ErrCorrupt) {
+			t.Errorf("%s: started with %v and replayed %q", name, err, m.entries)
+		}
+	}
+}
+
+// frameOf is the length before the record that holds an offset.
+func frameOf(b []byte, offset int) []byte {
+	for at := 0; ; {
+		frame := binary.LittleEndian.Uint64(b[at:])
+		size := 8 + int(frame&(1<<56-1)) + int(frame>>56&7)
+		if at+size > offset {
+			return b[at : at+8]
+		}
+		at += size
 	}
 }
 

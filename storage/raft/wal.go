@@ -55,6 +55,9 @@ func openJournal(dir string, self, applied uint64) (journal, *recovered, error) 
 		}
 		return createJournal(dir, self)
 	}
+	if err := checkTail(dir); err != nil {
+		return nil, nil, err
+	}
 	j, r, err := readJournal(dir, applied)
 	if errors.Is(err, io.ErrUnexpectedEOF) && wal.Repair(zap.NewNop(), dir) {
 		// The last record was being written when the node stopped. Nobody was
