@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -43,7 +44,11 @@ func Open(opts Options) (*Disk, error) {
 	d := &Disk{opts: opts}
 	d.fault.changed = make(chan struct{})
 	d.fs = &guardFS{FS: opts.FS, onDisk: vfs.Root(opts.FS) == vfs.Default, release: d.releaseReserve, walFailed: d.fail}
-	if err := d.open(); err != nil {
+	err := d.open()
+	if errors.Is(err, syscall.EAGAIN) { // the lock is held
+		return nil, fmt.Errorf("another process is using %s: stop it, or give this server a path of its own: %w", opts.Dir, err)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("open rows in %s: %w", opts.Dir, describe(err))
 	}
 	d.makeReserve()

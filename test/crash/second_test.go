@@ -66,6 +66,9 @@ func refused(ctx context.Context, t *testing.T, binary string, first *target.Ser
 	if data := filepath.Join(dir, "data"); !strings.Contains(text, "error: open "+data) {
 		t.Errorf("the refusal does not name the data directory %s: %s", data, text)
 	}
+	if !strings.Contains(text, "another process is using") {
+		t.Errorf("the refusal does not say why: %s", text)
+	}
 	for _, sign := range []string{"panic:", "goroutine "} {
 		if strings.Contains(text, sign) {
 			t.Errorf("the second server panicked: %s", text)

@@ -88,7 +88,7 @@ func (w write) read(ctx context.Context, s *target.Server) (*found, error) {
 	case absent(dataErr) != nil || absent(metaErr) != nil:
 		return nil, fmt.Errorf("data: %v; metadata: %v", dataErr, metaErr)
 	case dataErr != nil && metaErr != nil:
-		return nil, nil
+		return nil, nil //nolint:nilerr // both are 404: nothing is there, and that is the answer
 	case dataErr != nil || metaErr != nil:
 		return nil, fmt.Errorf("half is there: data: %v; metadata: %v", dataErr, metaErr)
 	case got.Data.Metadata.Version != meta.Data.Current || len(meta.Data.Versions) != meta.Data.Current:
