@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 )
@@ -75,68 +76,74 @@ func (c *commits) appliedSeq() uint64 {
 	return c.applied
 }
 
-func (c *commits) advance(seq uint64) {
+// advance notes that the group that begins at first is visible, and returns it
+// to be completed; nil when nobody waits for it any longer.
+func (c *commits) advance(first, last uint64) *group {
 	c.mu.Lock()
-	c.applied = max(c.applied, seq)
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	g := c.flying[first]
+	delete(c.flying, first)
+	if g == nil {
+		c.forgetPast() // it was given up, and came after all
+	}
+	c.applied = max(c.applied, last)
+	c.settle()
+	return g
 }
 
 // foreign notes that another node's entry was applied: what it wrote is not in
-// our tables, so nothing that began before may commit.
+// our tables.
 func (c *commits) foreign() {
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.forgetPast()
+	c.settle()
+}
+
+// forgetPast lets nothing commit that began before now: the tables do not say
+// any longer what such a transaction missed.
+func (c *commits) forgetPast() {
 	c.seq++
-	c.applied, c.floor = c.seq, c.seq
-	c.mu.Unlock()
+	c.floor = c.seq
 }
 
-func (c *commits) complete(first, last, index uint64) {
-	c.mu.Lock()
-	g := c.flying[first]
-	delete(c.flying, first)
-	c.mu.Unlock()
-	if g != nil {
-		g.index = index
-		close(g.done)
-	}
-}
-
-// fail ends a group that will not be applied (or of which that is not known).
-func (c *commits) fail(g *group, err error) {
-	c.mu.Lock()
-	delete(c.flying, g.first)
-	for i := range c.recent {
-		if w := &c.recent[i]; w.group == g {
-			for _, k := range w.keys {
-				if c.keys[k] == w.seq {
-					delete(c.keys, k)
-				}
-			}
-			w.keys, w.drops = nil, nil
-		}
-	}
+// settle notes that all transactions so far are visible or have failed, once
+// none is on its way.
+func (c *commits) settle() {
 	if len(c.flying) == 0 && c.open == nil {
 		c.applied = c.seq
 	}
+}
+
+// fail gives up a group that will not be applied (or of which that is not
+// known). What it wrote stands in the tables over what was written before, so
+// whatever began earlier runs again. renew lets snapshots begin anew.
+func (c *commits) fail(g *group, err error, renew func()) {
+	c.mu.Lock()
+	if c.flying[g.first] != g {
+		c.mu.Unlock() // it was applied in the meantime
+		return
+	}
+	delete(c.flying, g.first)
+	c.forgetPast()
+	c.settle()
 	c.mu.Unlock()
+	renew()
 	g.err = err
 	close(g.done)
 }
 
-func (c *commits) failAll(err error) {
+func (c *commits) failAll(err error, renew func()) {
 	c.mu.Lock()
 	c.stopped = err
-	var all []*group
-	for _, g := range c.flying {
-		all = append(all, g)
-	}
 	if c.open != nil {
-		all = append(all, c.open)
+		c.flying[c.open.first] = c.open
 		c.open = nil
 	}
+	all := slices.Collect(maps.Values(c.flying))
 	c.mu.Unlock()
 	for _, g := range all {
-		c.fail(g, err)
+		c.fail(g, err, renew)
 	}
 }
 
@@ -245,7 +252,7 @@ var nothingToWaitFor = func() chan struct{} { ch := make(chan struct{}); close(c
 func (c *commits) conflict(tx *Tx) <-chan struct{} {
 	since := tx.snap.seq
 	if since < c.floor {
-		return nothingToWaitFor
+		return c.anyOnItsWay()
 	}
 	if since == c.seq {
 		return nil
@@ -266,6 +273,17 @@ func (c *commits) conflict(tx *Tx) <-chan struct{} {
 		}
 	}
 	return nil
+}
+
+// anyOnItsWay is closed when a transaction that is not decided yet is.
+func (c *commits) anyOnItsWay() <-chan struct{} {
+	for _, g := range c.flying {
+		return g.done
+	}
+	if c.open != nil {
+		return c.open.done
+	}
+	return nothingToWaitFor
 }
 
 func (c *commits) waitFor(seq uint64) <-chan struct{} {
@@ -320,7 +338,7 @@ func (s *Store) propose() {
 		case <-s.closed:
 			return
 		case <-s.log.Failed():
-			s.commits.failAll(fmt.Errorf("the log has stopped: %w", s.log.Err()))
+			s.commits.failAll(fmt.Errorf("the log has stopped: %w", s.log.Err()), s.renew)
 			return
 		case <-s.commits.wake:
 		}
@@ -329,7 +347,7 @@ func (s *Store) propose() {
 		case <-s.closed:
 			return
 		case <-s.log.Failed():
-			s.commits.failAll(fmt.Errorf("the log has stopped: %w", s.log.Err()))
+			s.commits.failAll(fmt.Errorf("the log has stopped: %w", s.log.Err()), s.renew)
 			return
 		}
 		g := s.commits.collect()
@@ -341,7 +359,7 @@ func (s *Store) propose() {
 		g.ops = nil
 		if err := s.log.Propose(context.Background(), entry); err != nil {
 			<-slots
-			s.commits.fail(g, err)
+			s.commits.fail(g, err, s.renew)
 			continue
 		}
 		go func() { <-g.done; <-slots }()

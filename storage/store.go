@@ -94,14 +94,9 @@ func (s *Store) Close() error {
 	s.stopping.Do(func() {
 		close(s.closed)
 		s.done.Wait()
-		s.commits.failAll(ErrClosed)
+		s.commits.failAll(ErrClosed, s.renew)
 		err = s.log.Close()
-		s.mu.Lock()
-		if s.cur != nil {
-			s.cur.release()
-			s.cur = nil
-		}
-		s.mu.Unlock()
+		s.renew()
 		err = errors.Join(err, s.state.Close())
 	})
 	return err
@@ -216,6 +211,17 @@ func (s *Store) acquire() (*snapshot, error) {
 	return s.cur, nil
 }
 
+// renew has transactions begin with a snapshot of their own from now on.
+func (s *Store) renew() {
+	s.mu.Lock()
+	old := s.cur
+	s.cur = nil
+	s.mu.Unlock()
+	if old != nil {
+		old.release()
+	}
+}
+
 // read gets a row as of a snapshot, opened.
 func (s *Store) read(snap *snapshot, key []byte, sealed bool) ([]byte, error) {
 	r, err := s.readRow(snap, key, sealed)
@@ -241,7 +247,11 @@ func (s *Store) readRow(snap *snapshot, key []byte, sealed bool) (*cachedRow, er
 			value = []byte{}
 		}
 	}
-	return s.cache.put(key, value, snap.index), nil
+	r := s.cache.put(key, value, snap.index)
+	if sealed && s.sealer.Sealed() {
+		s.cache.drop(key) // the barrier was sealed meanwhile, and the cache forgotten
+	}
+	return r, nil
 }
 
 // apply makes one entry of the log visible. The log calls it in order.
@@ -259,8 +269,9 @@ func (s *Store) apply(index uint64, entry []byte) error {
 	for i := range ops {
 		s.forget(&ops[i], index)
 	}
+	var own *group
 	if head.node == s.node {
-		s.commits.advance(head.last)
+		own = s.commits.advance(head.first, head.last)
 	} else {
 		s.commits.foreign()
 	}
@@ -270,10 +281,11 @@ func (s *Store) apply(index uint64, entry []byte) error {
 	if old != nil {
 		old.release()
 	}
-	if head.node == s.node {
-		s.commits.complete(head.first, head.last, index)
+	if own != nil {
+		own.index = index
+		close(own.done)
 	}
-	s.watch.notify(index)
+	s.watch.notify()
 	return nil
 }
 
@@ -307,7 +319,7 @@ type watchers struct {
 
 func (w *watchers) init() { w.ch = make(chan struct{}) }
 
-func (w *watchers) notify(uint64) {
+func (w *watchers) notify() {
 	w.mu.Lock()
 	close(w.ch)
 	w.ch = make(chan struct{})

@@ -1,0 +1,78 @@
+package storage_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/fastness-dev/fastness/storage"
+)
+
+// A write that the log refuses leaves nothing behind: those that come after it
+// and read the same range as a whole go through.
+func TestARefusedWriteDoesNotHoldUpOthers(t *testing.T) {
+	s, log := open(t)
+	d := storage.Derived[int]{Range: storage.Policies, Build: func(storage.Rows) (int, error) { return 1, nil }}
+	write := func(ctx context.Context) error {
+		_, err := s.Update(ctx, func(tx *storage.Tx) error {
+			if _, err := d.Get(tx); err != nil {
+				return err
+			}
+			tx.In(storage.Policies).Put("acl/p", []byte("1"))
+			return nil
+		})
+		return err
+	}
+	if err := write(ctx); err != nil {
+		t.Fatal(err)
+	}
+	log.refuse.Store(true)
+	if err := write(ctx); !errors.Is(err, storage.ErrFull) {
+		t.Fatalf("got %v", err)
+	}
+	log.refuse.Store(false)
+	bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := write(bounded); err != nil {
+		t.Fatalf("after a refused write: %v", err)
+	}
+}
+
+// A refused write does not hide an earlier one from a transaction that began
+// before both.
+func TestARefusedWriteHidesNoConflict(t *testing.T) {
+	s, log := open(t)
+	put(t, s, "k", "0")
+	runs := 0
+	_, err := s.Update(ctx, func(tx *storage.Tx) error {
+		rows := tx.In(storage.System)
+		old, err := rows.Get("k")
+		if err != nil {
+			return err
+		}
+		if runs++; runs == 1 {
+			put(t, s, "k", "1") // the write that matters
+			log.refuse.Store(true)
+			_, err := s.Update(ctx, func(tx *storage.Tx) error { tx.In(storage.System).Put("k", []byte("x")); return nil })
+			if !errors.Is(err, storage.ErrFull) {
+				t.Fatalf("got %v", err)
+			}
+			log.refuse.Store(false)
+		}
+		rows.Put("k", append([]byte("after "), old...))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.View(ctx, func(tx *storage.Tx) error {
+		b, err := tx.In(storage.System).Get("k")
+		if string(b) != "after 1" {
+			t.Errorf("k is %q: a write between was lost", b)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
