@@ -107,7 +107,6 @@ func (*hole) remove(tx engine.Tx, req pathRequest) (engine.None, error) {
 // A Wrapping wraps answers and hands them out again.
 type Wrapping struct {
 	Tokens *token.Store
-	Now    func() time.Time
 }
 
 // wrapped is the row of a wrapped answer.
@@ -117,7 +116,6 @@ type wrapped struct {
 	Created  time.Time     `json:"created"`
 	TTL      time.Duration `json:"ttl"`
 	Accessor string        `json:"accessor,omitempty"` // of a token in the answer
-	Simple   bool          `json:"simple,omitempty"`   // made by sys/wrapping/wrap
 }
 
 func rows(tx *storage.Tx) storage.Table[wrapped] {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -114,8 +115,8 @@ func (c Command) run(ctx context.Context, f *flags) error {
 	o := Options{State: state, Log: log, Engines: c.Engines, Logger: logger, LogLevel: level, Settings: sys.Settings{
 		Version: version.APIVersion, FastnessVersion: build.Version, BuildDate: build.Date, StorageType: conf.Storage.Type,
 		ClusterName: conf.ClusterName, APIAddr: first(conf.APIAddr, conf.ListenerURL()), ClusterAddr: conf.ClusterAddr,
-		RawEnabled: conf.RawStorageEndpoint, UIEnabled: conf.UI, DefaultTTL: standard, MaxTTL: ceiling,
-		Sanitized: conf.Sanitized(), UnauthRekey: true,
+		RawEnabled: conf.RawStorageEndpoint, DefaultTTL: standard, MaxTTL: ceiling,
+		Sanitized: conf.Sanitized(), UnauthRekey: !sharesNeedToken(conf),
 	}}
 	if f.dev {
 		o.Settings.RootToken = f.devRoot
@@ -252,6 +253,12 @@ func openStorage(conf *config.Config, logger *slog.Logger) (storage.State, stora
 		return nil, nil, errors.Join(fmt.Errorf("open the log in %s: %w", conf.Storage.Path, err), state.Close())
 	}
 	return state, log, nil
+}
+
+// sharesNeedToken says whether a listener asks that rekey and generate-root need
+// a token. Routes are the same on all listeners, so one that asks decides.
+func sharesNeedToken(conf *config.Config) bool {
+	return slices.ContainsFunc(conf.Listeners, func(l config.Listener) bool { return l.DisableUnauthedRekey || l.DisableUnauthedGenRoot })
 }
 
 // at is the handler behind one listener.

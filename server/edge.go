@@ -27,7 +27,7 @@ func (s *Server) edge(conf config.Listener, next http.Handler) http.Handler {
 			wire.Fail(w, nil, engine.Status(http.StatusPreconditionFailed, "missing 'X-Vault-Request' header"))
 			return
 		}
-		if origin := r.Header.Get("Origin"); origin != "" && !s.barrier.Sealed() && s.cors(w, r, origin) {
+		if origin := r.Header.Get("Origin"); origin != "" && s.sys.Serving() && s.cors(w, r, origin) {
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -34,8 +34,8 @@ func newMetrics(s *Server) *metrics {
 	for op := engine.OpRead; op <= engine.OpPatch; op++ {
 		m.requests[op] = seconds.WithLabelValues(op.String())
 	}
-	gauge("vault_core_unsealed", "1 while the node is unsealed.", func() float64 { return number(!s.barrier.Sealed()) })
-	gauge("vault_core_active", "1 while the node is the active one.", func() float64 { return number(s.store.Leading() && !s.barrier.Sealed()) })
+	gauge("vault_core_unsealed", "1 while the node is unsealed.", func() float64 { return number(s.sys.Serving()) })
+	gauge("vault_core_active", "1 while the node is the active one.", func() float64 { return number(s.store.Leading() && s.sys.Serving()) })
 	gauge("vault_core_in_flight_requests", "Requests being answered.", func() float64 { return float64(len(s.InFlight())) })
 	gauge("fastness_storage_index", "Index of the last applied entry of the log.", func() float64 { return float64(s.store.Index()) })
 	gauge("fastness_storage_retries_total", "Transactions that ran again because of a conflict.", func() float64 { return float64(s.store.Retries()) })

@@ -8,7 +8,6 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -41,7 +40,6 @@ type exchange struct {
 	verdict policy.Verdict
 	audited bool // once per request, however often a conflict repeats us
 	call    *engine.Call
-	index   uint64
 }
 
 // serve takes a request from the wire to the wire; its stages are its lines.
@@ -73,7 +71,7 @@ func (s *Server) report(q *wire.Request, err error) {
 }
 
 func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange, limits wire.Limits) (*wire.Reply, error) {
-	if s.barrier.Sealed() {
+	if !s.sys.Serving() {
 		return s.answerSealed(ctx, w, x, limits)
 	}
 	if x.q.Namespace != "" {
@@ -93,19 +91,14 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange,
 		}
 	}
 	var a *engine.Answer
-	index, err := s.store.Do(ctx, mode, func(tx *storage.Tx) (err error) {
+	_, err := s.store.Do(ctx, mode, func(tx *storage.Tx) (err error) {
 		a, err = s.run(ctx, tx, x)
 		return err
 	})
-	x.index = index
 	if err == nil && x.noRoute == nil && x.match.Info.Outside && !x.q.Help {
 		a, err = x.match.Run(x.call)
 	}
-	rep, err := s.finish(x, a, err)
-	if err == nil && s.barrier.Sealed() {
-		s.store.Forget() // what the request read while the node was sealed
-	}
-	return rep, err
+	return s.finish(x, a, err)
 }
 
 // greet finds the route and whether the token is one, without spending it.
@@ -234,7 +227,7 @@ func (s *Server) decide(tx *storage.Tx, x *exchange) error {
 		return err
 	}
 	x.verdict = acl.Decide(policy.Query{
-		Path: x.q.Path, Op: x.op, Params: x.params(), WrapTTL: x.q.WrapTTL,
+		Path: x.q.Path, Op: x.op, Params: x.q.Body, WrapTTL: x.q.WrapTTL,
 		Sudo: x.noRoute == nil && x.match.Info.Sudo,
 	})
 	if !x.verdict.Allowed || len(x.verdict.MFAMethods) > 0 || len(x.verdict.ControlGroups) > 0 {
@@ -242,8 +235,6 @@ func (s *Server) decide(tx *storage.Tx, x *exchange) error {
 	}
 	return nil
 }
-
-func (x *exchange) params() json.RawMessage { return x.q.Body }
 
 // Sudo says whether the caller may do what only sudo or root may, on this path.
 func (x *exchange) Sudo() bool { return x.verdict.Root || x.verdict.Capabilities.Has(policy.CanSudo) }

@@ -1,12 +1,11 @@
 package server
 
 import (
+	"encoding/json"
 	"runtime/debug"
 	"strconv"
 	"sync"
 	"time"
-
-	"encoding/json"
 
 	"github.com/fastness-dev/fastness/access/token"
 	"github.com/fastness-dev/fastness/audit"

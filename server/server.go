@@ -84,7 +84,7 @@ func New(o Options) (*Server, error) {
 			p, err := s.policies.Get(tx, name)
 			return p != nil, err
 		}})
-	s.wrapping = &cubbyhole.Wrapping{Tokens: s.tokens, Now: o.Clock}
+	s.wrapping = &cubbyhole.Wrapping{Tokens: s.tokens}
 	var err error
 	s.store, err = storage.Open(storage.Options{State: o.State, Log: o.Log, Sealer: s.barrier, Logger: o.Logger})
 	if err != nil {

@@ -26,6 +26,7 @@ type world struct {
 	s    *server.Server
 	h    http.Handler
 	root string
+	key  []byte // the only share
 }
 
 func open(t *testing.T) *world {
@@ -56,7 +57,7 @@ func open(t *testing.T) *world {
 	if err := s.System().Unseal(ctx, key); err != nil {
 		t.Fatal(err)
 	}
-	return &world{t, s, s.Handler(wire.Limits{}), "root"}
+	return &world{t, s, s.Handler(wire.Limits{}), "root", key}
 }
 
 type answer struct {
@@ -168,4 +169,68 @@ func TestABodyOfAStrangerIsNotRead(t *testing.T) {
 	w.want(w.do(w.root, http.MethodPost, "secret/data/a", `{not json`), 400)
 	w.h = w.s.Handler(wire.Limits{MaxBody: 64})
 	w.want(w.do(w.root, http.MethodPost, "secret/data/a", `{"data":{"x":"`+strings.Repeat("y", 100)+`"}}`), 413)
+}
+
+// A root key that no token can be encrypted to is told before there is a
+// cluster: afterwards, the answer with the unseal keys would be lost.
+func TestABadRootKeyMakesNoCluster(t *testing.T) {
+	s, err := server.New(server.Options{State: kvstate.NewMemory(), Log: raft.NewMemory(), Settings: sys.Settings{Version: "1.21.0"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	w := &world{t: t, s: s, h: s.Handler(wire.Limits{})}
+	w.want(w.do("", http.MethodPut, "sys/init", `{"secret_shares":1,"secret_threshold":1,"root_token_pgp_key":"bm90IGEga2V5"}`), 400)
+	if is, err := s.System().Initialized(t.Context()); err != nil || is {
+		t.Fatalf("initialised: %t, %v", is, err)
+	}
+	w.want(w.do("", http.MethodPut, "sys/init", `{"secret_shares":1,"secret_threshold":1}`), 200)
+}
+
+// While a node unseals it has the keys before it has its audit devices: until
+// both are there it answers as sealed.
+func TestNothingIsServedBeforeAuditIsReady(t *testing.T) {
+	w := open(t)
+	s := w.s.System()
+	w.want(w.do(w.root, http.MethodPut, "sys/seal", ""), 204)
+	ready := s.Unsealed
+	asked := false
+	s.Unsealed = func(ctx context.Context) error {
+		asked = true
+		if a := w.want(w.do(w.root, http.MethodGet, "secret/data/a", ""), 503); a.Errors[0] != "Vault is sealed" {
+			t.Errorf("told %q", a.Errors)
+		}
+		return ready(ctx)
+	}
+	if err := s.Unseal(t.Context(), w.key); err != nil {
+		t.Fatal(err)
+	}
+	w.want(w.do(w.root, http.MethodGet, "secret/data/none", ""), 404)
+	if !asked {
+		t.Error("nobody asked while the node unsealed")
+	}
+}
+
+// A seal does not wait for a rotation that waits for the seal.
+func TestASealAndARotationDoNotWaitForEachOther(t *testing.T) {
+	w := open(t)
+	s := w.s.System()
+	sealing := s.Sealing
+	s.Sealing = func() {
+		if err := s.RotateIfDue(t.Context()); err != nil {
+			t.Error(err)
+		}
+		sealing()
+	}
+	// Enough encryptions for the rotation to have something to store.
+	for range 1<<16 + 1 {
+		if _, err := s.Barrier.SealToken(nil, []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.want(w.do(w.root, http.MethodPut, "sys/seal", ""), 204)
 }

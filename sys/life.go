@@ -96,6 +96,13 @@ func (s *System) Init(ctx context.Context, shares, threshold int, pgpKeys []stri
 	if err != nil {
 		return nil, err
 	}
+	if rootPGPKey != "" {
+		// Tried before the cluster exists: later, its keys would be lost with
+		// the answer.
+		if _, _, err := seal.EncryptText(rootPGPKey, "a token"); err != nil {
+			return nil, engine.Bad("root_token_pgp_key: %s", err)
+		}
+	}
 	if err := s.Barrier.Unlock(rootKey, keyring); err != nil {
 		return nil, err
 	}
@@ -121,7 +128,7 @@ func (s *System) Init(ctx context.Context, shares, threshold int, pgpKeys []stri
 	if rootPGPKey != "" {
 		_, sealed, err := seal.EncryptText(rootPGPKey, answer.RootToken)
 		if err != nil {
-			return nil, engine.Bad("root_token_pgp_key: %s", err)
+			return nil, fmt.Errorf("encrypt root token: %w", err)
 		}
 		answer.RootToken = base64.StdEncoding.EncodeToString(sealed)
 	}
@@ -286,6 +293,7 @@ func (s *System) open(ctx context.Context, sealKey []byte) error {
 		s.lock()
 		return fmt.Errorf("unseal: %w", err)
 	}
+	s.serving.Store(true)
 	s.Logger.Info("unsealed")
 	return nil
 }
@@ -318,6 +326,10 @@ func wrongKey() error {
 	return engine.Bad("unable to retrieve stored keys: invalid key: failed to decrypt keys from storage: cipher: message authentication failed")
 }
 
+// Serving says whether requests may be answered. While a node initialises or
+// unseals it has keys already, but no audit devices yet.
+func (s *System) Serving() bool { return s.serving.Load() }
+
 // Seal drops the keys.
 func (s *System) Seal() {
 	s.mu.Lock()
@@ -325,6 +337,7 @@ func (s *System) Seal() {
 	if s.Barrier.Sealed() {
 		return
 	}
+	s.serving.Store(false)
 	if s.Sealing != nil {
 		s.Sealing()
 	}
@@ -366,7 +379,7 @@ type SealStatus struct {
 
 // Status says how the seal stands.
 func (s *System) Status(ctx context.Context) (*SealStatus, error) {
-	a := &SealStatus{Type: seal.Shamir, Sealed: s.Barrier.Sealed(), Version: s.Settings.Version, BuildDate: s.Settings.BuildDate,
+	a := &SealStatus{Type: seal.Shamir, Sealed: !s.Serving(), Version: s.Settings.Version, BuildDate: s.Settings.BuildDate,
 		StorageType: s.Settings.StorageType, FastnessVersion: s.Settings.FastnessVersion}
 	config, err := s.sealConfig(ctx)
 	if err != nil {

@@ -44,6 +44,11 @@ func (s *System) changeKeyring(ctx context.Context, make func(stored []byte) (*b
 func (s *System) Rotate(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.rotate(ctx)
+}
+
+// rotate is Rotate for who holds s.mu.
+func (s *System) rotate(ctx context.Context) error {
 	if err := s.changeKeyring(ctx, s.Barrier.Rotate, nil); err != nil {
 		return fmt.Errorf("rotate keyring: %w", err)
 	}
@@ -52,18 +57,20 @@ func (s *System) Rotate(ctx context.Context) error {
 }
 
 // RotateIfDue begins the next term when the present one is used up, and now and
-// then stores how much of it is. The active node calls it each minute.
+// then stores how much of it is. The active node calls it each minute. It does
+// nothing while a ceremony or a seal is under way: a seal waits for its caller.
 func (s *System) RotateIfDue(ctx context.Context) error {
-	switch {
-	case s.Barrier.Sealed():
-		return nil
-	case s.Barrier.RotationDue(time.Now()):
-		return s.Rotate(ctx)
-	case s.Barrier.Unsaved() < manyUnsaved:
+	if s.Barrier.Sealed() {
 		return nil
 	}
-	s.mu.Lock()
+	due := s.Barrier.RotationDue(time.Now())
+	if !due && s.Barrier.Unsaved() < manyUnsaved || !s.mu.TryLock() {
+		return nil
+	}
 	defer s.mu.Unlock()
+	if due {
+		return s.rotate(ctx)
+	}
 	if err := s.changeKeyring(ctx, s.Barrier.Checkpoint, nil); err != nil {
 		return fmt.Errorf("store the number of encryptions: %w", err)
 	}

@@ -73,7 +73,7 @@ func newWorld(t *testing.T) *world {
 	}
 	t.Cleanup(func() { _ = store.Close() })
 	s := New(&System{Store: store, Barrier: bar, Policies: policy.NewStore(), Tokens: tokens,
-		Wrapping: &cubbyhole.Wrapping{Tokens: tokens, Now: now}, Logger: slog.New(slog.DiscardHandler), Settings: Settings{Version: "1.21.0", RootToken: "root"}})
+		Wrapping: &cubbyhole.Wrapping{Tokens: tokens}, Logger: slog.New(slog.DiscardHandler), Settings: Settings{Version: "1.21.0", RootToken: "root"}})
 	login := (&engine.Spec[shelf]{Name: "userpass", Kind: engine.Auth, Version: "v1.2.3+builtin.vault"}).Type()
 	s.Mounts = mount.New([]engine.Type{s.Type(), tokens.Type(), cubbyhole.Type(), login,
 		shelfType(nil), shelfType(map[string]string{"version": "2"})}, 768*time.Hour, 768*time.Hour)

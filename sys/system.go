@@ -10,6 +10,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -48,7 +49,8 @@ type System struct {
 	// Node answers for the parts of sys that are the server's own.
 	Node Node
 
-	mu          sync.Mutex // of the ceremonies and of changes to the seal
+	mu          sync.Mutex  // of the ceremonies and of changes to the seal
+	serving     atomic.Bool // see Serving
 	unseal      *seal.Ceremony
 	rootAttempt *rootAttempt // nil when no root token is being made
 	rekey       *rekey       // nil when the seal key is not being replaced
@@ -57,23 +59,21 @@ type System struct {
 
 // Settings are what the configuration says and sys shows.
 type Settings struct {
-	Version           string // API level, as Vault's clients parse it
-	FastnessVersion   string
-	BuildDate         string
-	StorageType       string
-	ClusterName       string
-	APIAddr           string
-	ClusterAddr       string
-	RawEnabled        bool
-	UIEnabled         bool
-	DefaultTTL        time.Duration
-	MaxTTL            time.Duration
-	LogLevel          string
-	UnauthMetrics     bool
-	Sanitized         any  // the configuration without its secrets
-	UnauthRekey       bool // rekey and generate-root need no token, as Vault 1.x has it
-	RootToken         string
-	InitialRootPolicy string
+	Version         string // API level, as Vault's clients parse it
+	FastnessVersion string
+	BuildDate       string
+	StorageType     string
+	ClusterName     string
+	APIAddr         string
+	ClusterAddr     string
+	RawEnabled      bool
+	DefaultTTL      time.Duration
+	MaxTTL          time.Duration
+	LogLevel        string
+	UnauthMetrics   bool
+	Sanitized       any  // the configuration without its secrets
+	UnauthRekey     bool // rekey and generate-root need no token, as Vault 1.x has it
+	RootToken       string
 }
 
 // A Node is what sys asks of the server that runs it.
