@@ -22,7 +22,6 @@ type Broker struct {
 	list    atomic.Pointer[[]slot]
 	closed  atomic.Bool
 	headers atomic.Pointer[headerRules]
-	results sync.Pool // of chan error, for entries that go to one device
 	refused [2]atomic.Uint64
 	asked   [2]atomic.Uint64
 }
@@ -39,7 +38,6 @@ func NewBroker(now func() time.Time) *Broker {
 	}
 	b := &Broker{now: now}
 	b.list.Store(new([]slot))
-	b.results.New = func() any { return make(chan error, 1) }
 	return b
 }
 
@@ -56,12 +54,20 @@ func (b *Broker) Response(ctx context.Context, e *Entry) error {
 	return b.record(ctx, KindResponse, e)
 }
 
+// Exchange records a request that changes nothing and its answer, before the
+// answer is sent.
+func (b *Broker) Exchange(ctx context.Context, e *Entry) error {
+	return b.record(ctx, KindExchange, e)
+}
+
 func (b *Broker) record(_ context.Context, k Kind, e *Entry) error {
 	if e.Time.IsZero() {
 		e.Time = b.now()
 	}
 	e.keep = b.headers.Load()
-	b.asked[k].Add(1)
+	for _, line := range k.lines() {
+		b.asked[line].Add(1)
+	}
 	for {
 		list := b.list.Load()
 		if b.closed.Load() {
@@ -80,10 +86,7 @@ func (b *Broker) send(list []slot, k Kind, e *Entry) error {
 		return nil
 	}
 	if len(list) == 1 {
-		result := b.results.Get().(chan error)
-		list[0].Submit(k, e, result)
-		err := <-result
-		b.results.Put(result)
+		err := list[0].Record(k, e)
 		if err == nil {
 			return nil
 		}
@@ -111,7 +114,9 @@ func (b *Broker) fanOut(list []slot, k Kind, e *Entry) error {
 }
 
 func (b *Broker) refuse(k Kind, failures []error) error {
-	b.refused[k].Add(1)
+	for _, line := range k.lines() {
+		b.refused[line].Add(1)
+	}
 	return &Unwritten{Kind: k, Failures: failures}
 }
 
