@@ -14,8 +14,8 @@ import (
 )
 
 // A Broker sends every entry to all enabled devices. Entries take no lock here;
-// the list of devices is replaced as a whole when it changes. A broker serves
-// one unsealed life of the server: make a new one after Close.
+// the list of devices is replaced as a whole when it changes. It is closed while
+// the server is sealed, so that nothing passes unrecorded for want of devices.
 type Broker struct {
 	now     func() time.Time
 	mu      sync.Mutex // held while the list changes
@@ -259,17 +259,22 @@ func (b *Broker) DeviceStats() map[string]Stats {
 	return stats
 }
 
-// Close refuses all further entries and closes the devices. To be called when
-// the server seals, after its last request.
+// Close refuses all further entries, closes the devices and forgets them: the
+// server has sealed, and its last request is answered.
 func (b *Broker) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed.Swap(true) {
 		return nil
 	}
+	old := *b.list.Load()
+	b.list.Store(new([]slot))
 	var errs []error
-	for _, d := range *b.list.Load() {
+	for _, d := range old {
 		errs = append(errs, d.Close())
 	}
 	return errors.Join(errs...)
 }
+
+// Open takes entries again after Close, and has no devices yet.
+func (b *Broker) Open() { b.closed.Store(false) }

@@ -187,6 +187,7 @@ type inflight struct {
 	mu   sync.Mutex
 	next uint64
 	all  map[uint64]*wire.Request
+	gone chan struct{} // closed at the next end, if somebody waits for it
 }
 
 func (f *inflight) begin(q *wire.Request) (n uint64) {
@@ -204,6 +205,51 @@ func (f *inflight) end(n uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.all, n)
+	if f.gone != nil {
+		close(f.gone)
+		f.gone = nil
+	}
+}
+
+// last is the number of the request that began last.
+func (f *inflight) last() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.next
+}
+
+// drain waits until the requests up to a number are answered, or for so long.
+func (f *inflight) drain(upTo uint64, limit time.Duration) {
+	timeout := time.NewTimer(limit)
+	defer timeout.Stop()
+	for {
+		gone := f.waiting(upTo)
+		if gone == nil {
+			return
+		}
+		select {
+		case <-gone:
+		case <-timeout.C:
+			return
+		}
+	}
+}
+
+// waiting is nil when the requests up to a number are answered, else a channel
+// that is closed when one is.
+func (f *inflight) waiting(upTo uint64) <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for n := range f.all {
+		if n > upTo {
+			continue
+		}
+		if f.gone == nil {
+			f.gone = make(chan struct{})
+		}
+		return f.gone
+	}
+	return nil
 }
 
 // InFlight lists the requests that are being answered.
