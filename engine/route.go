@@ -44,6 +44,7 @@ type RouteInfo struct {
 	Mode     storage.Mode
 	Place    Place
 	Login    bool // no token is asked for
+	Grants   bool // answers a Grant: a login
 	Sudo     bool // the token needs sudo on the path
 	Flat     bool // data is repeated at the top level of the envelope
 	Bare     bool // data is the whole body
@@ -64,6 +65,7 @@ type Route[E any] struct {
 	Info   *RouteInfo
 	run    func(*E, *Call) (*Answer, error)
 	exists func(*E, *Call) (bool, error)
+	who    func(*E, *Call) (Who, error)
 }
 
 // Doc says what the route is for, in one line.
@@ -100,7 +102,7 @@ func route[E, Req, Resp any](pattern string, mode storage.Mode, ops []Op, run fu
 	}
 	return Route[E]{Info: info, run: func(e *E, c *Call) (*Answer, error) {
 		var req Req
-		if err := c.decode(info.plan, reflect.ValueOf(&req).Elem()); err != nil {
+		if err := c.decode(info.plan, reflect.ValueOf(&req).Elem(), decoding{}); err != nil {
 			return nil, err
 		}
 		resp, err := run(e, c, req)
@@ -219,6 +221,7 @@ type Match struct {
 	captures captures
 	run      func(*Call) (*Answer, error)
 	exists   func(*Call) (bool, error)
+	who      func(*Call) (Who, error)
 }
 
 // Run runs the route's function.
@@ -235,6 +238,15 @@ func (m *Match) Exists(c *Call) (bool, error) {
 	}
 	c.captures = m.captures
 	return m.exists(c)
+}
+
+// Who says whom a login is about; nobody when the route does not tell.
+func (m *Match) Who(c *Call) (Who, error) {
+	if m.who == nil {
+		return Who{}, nil
+	}
+	c.captures = m.captures
+	return m.who(c)
 }
 
 // Capture returns the value captured under a name, or "".

@@ -198,7 +198,7 @@ func (r *Runner) do(tx *storage.Tx, j Job) error {
 	if f == nil {
 		return fmt.Errorf("no handler for jobs of kind %q", j.Kind)
 	}
-	return f(tx, j)
+	return f(tx.Of(j.NS), j)
 }
 
 // take reads and removes a job. It is nil when it is not there any more.

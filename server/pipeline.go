@@ -165,6 +165,9 @@ func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.
 		return nil, nil
 	}
 	a, err := x.match.Run(x.call)
+	if err == nil && a != nil && a.Grant != nil {
+		a, err = s.grant(tx, x, a.Grant)
+	}
 	if err != nil {
 		return nil, err
 	}

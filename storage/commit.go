@@ -217,7 +217,15 @@ func (c *commits) place(tx *Tx, w write, ops []byte) (*group, error) {
 		c.ranges[binary.BigEndian.Uint64([]byte(k[1:9]))] = c.seq
 	}
 	for _, d := range w.drops {
-		c.ranges[binary.BigEndian.Uint64(d.from[1:])] = c.seq
+		if len(d.from) >= 9 {
+			c.ranges[binary.BigEndian.Uint64(d.from[1:])] = c.seq
+			continue
+		}
+		for r := range c.ranges { // a whole namespace
+			if uint32(r>>32) == binary.BigEndian.Uint32(d.from[1:]) {
+				c.ranges[r] = c.seq
+			}
+		}
 	}
 	c.recent = append(c.recent, w)
 	c.forget()

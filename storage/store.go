@@ -166,7 +166,12 @@ func (s *Store) once(ctx context.Context, mode Mode, f func(*Tx) error) (uint64,
 		return 0, err
 	}
 	defer snap.release()
-	tx := &Tx{ctx: ctx, store: s, snap: snap, mode: mode}
+	both := &struct {
+		Tx
+		work
+	}{work: work{ctx: ctx, store: s, snap: snap, mode: mode}}
+	both.Tx.work = &both.work
+	tx := &both.Tx
 	if mode == ReadWrite {
 		tx.reads = make(map[string]struct{}, 16)
 	}
@@ -298,7 +303,16 @@ func (s *Store) forget(op *Op, index uint64) {
 	}
 	if len(op.Key) >= 9 {
 		s.touch(binary.BigEndian.Uint64(op.Key[1:])).Store(index)
+		return
 	}
+	// A whole namespace went: all its ranges changed.
+	ns := binary.BigEndian.Uint32(op.Key[1:])
+	s.touched.Range(func(number, last any) bool {
+		if uint32(number.(uint64)>>32) == ns {
+			last.(*atomic.Uint64).Store(index)
+		}
+		return true
+	})
 }
 
 func (r Range) number() uint64 { return uint64(r.NS)<<32 | uint64(r.ID) }

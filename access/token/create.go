@@ -34,6 +34,8 @@ type Params struct {
 	NamespaceID     string
 	NoDefaultPolicy bool // keeps "default" from being added
 	Role            string
+	Mount           string // UUID of the auth method that gives it
+	Held            map[string]string
 }
 
 // Created is a new token.
@@ -61,6 +63,7 @@ func (s *Store) Create(tx *storage.Tx, parent *Entry, p Params) (*Created, error
 		Policies: Policies(p.Policies, !p.NoDefaultPolicy), Path: p.Path, DisplayName: p.DisplayName,
 		Meta: maps.Clone(p.Meta), NumUses: p.NumUses, Created: now, Type: p.Type, BoundCIDRs: p.BoundCIDRs,
 		EntityID: p.EntityID, NamespaceID: p.NamespaceID, Role: p.Role,
+		Mount: p.Mount, Held: p.Held,
 	}
 	e.NoDefaultPolicy = !slices.Contains(e.Policies, "default")
 	if e.Type == "" {

@@ -25,6 +25,18 @@ func (s *Store) Renew(tx *storage.Tx, e *Entry, increment time.Duration) (*Entry
 	}
 	now := s.o.Now()
 	renewed := *e
+	if e.Mount != "" && s.o.Renewing != nil {
+		p, err := s.o.Renewing(tx, e)
+		if err != nil {
+			return nil, nil, err
+		}
+		if p != nil {
+			renewed.MaxTTL, renewed.Period = p.MaxTTL, p.Period
+			if renewed.TTL = p.TTL; p.TTL == 0 {
+				renewed.TTL = p.DefaultTTL
+			}
+		}
+	}
 	c := &Created{Entry: &renewed}
 	s.extend(c, increment, now)
 	renewed.LastRenewal = now

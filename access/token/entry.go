@@ -45,6 +45,8 @@ type Entry struct {
 	NamespaceID     string            `json:"namespace_id,omitempty"`
 	NoDefaultPolicy bool              `json:"no_default_policy,omitempty"`
 	Role            string            `json:"role,omitempty"`
+	Mount           string            `json:"mount,omitempty"` // UUID of the auth method that gave it, if one did
+	Held            map[string]string `json:"held,omitempty"`  // what that method needs to renew it
 }
 
 // Root says whether the token bypasses policies.
