@@ -33,8 +33,8 @@
 //	% let NAME = auth.client_token   a label from the last answer of set-up
 //	% let NAME = "text"       a label with a value of ours
 //	% advance 2h              the server's clock goes on; it stands still otherwise
-//	% wait issue 3: why       the exchange (or, before any exchange of a section,
-//	                          the section) waits; it is counted and not sent
+//	% wait issue 3: why       the exchange waits: it is counted and not sent
+//	% wait section issue 3: why   the rest of the section waits
 //	% differ why              we answer otherwise than the recording, on purpose:
 //	                          what stands below is our answer
 //

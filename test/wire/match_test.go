@@ -156,7 +156,8 @@ var kinds = []string{"TOKEN", "ACCESSOR", "UUID", "KEY", "KEYB64", "OTP", "ENCOD
 	"SECRETID", "RANDOM", "PASSWORD", "LEASEID", "LEASE", "NSID", "HMAC", "BIGNUM", "CLUSTER", "HOST", "SERIAL"}
 
 // loose labels stand for anything.
-var loose = map[string]string{"REQ": `[0-9a-f-]{36}`, "TIME": `.+`, "PORT": `[0-9]+`, "N": `-?[0-9]+`, "UNIXTIME": `[0-9]+`}
+var loose = map[string]string{"REQ": `[0-9a-f-]{36}`, "TIME": `.+`, "PORT": `[0-9]+`, "N": `-?[0-9]+`, "UNIXTIME": `[0-9]+`,
+	"VERSION": `v[0-9.]+\+builtin(?:\.vault)?`}
 
 var word = regexp.MustCompile(`[A-Z][A-Z0-9]*(?:_[0-9]+)?`)
 var numbered = regexp.MustCompile(`_?[0-9]+$`)

@@ -47,13 +47,16 @@ func (e *exchange) String() string { return fmt.Sprintf("line %d: %s", e.line, e
 
 // peerSpelling is how the peer that was recorded spells what Vault spells so.
 var peerSpelling = strings.NewReplacer(
-	"+builtin.bao", "+builtin.vault",
+	"v2.6.2+builtin.bao", "VERSION",
 	`"commit_date"`, `"build_date"`,
 	"2.6.2", apiVersion,
 	"OpenBao", "Vault",
-	"'bao kv get'", "'vault kv get'",
+	"'bao kv ", "'vault kv ",
 	",LIST,SCAN", ",LIST",
 )
+
+// peerOnly are lines of answers that Vault does not give.
+var peerOnly = regexp.MustCompile(`\n *"(?:metadata_cas_required|current_metadata_version)": \w+,?`)
 
 // read parses a file.
 func read(name string) (*transcript, error) {
@@ -65,7 +68,7 @@ func read(name string) (*transcript, error) {
 	p := &parser{t: t}
 	text := string(b)
 	if strings.HasPrefix(text, "# Observed from OpenBao") {
-		text = peerSpelling.Replace(text)
+		text = peerOnly.ReplaceAllString(peerSpelling.Replace(text), "")
 	}
 	for i, line := range strings.Split(text, "\n") {
 		if err := p.take(i+1, line); err != nil {
@@ -126,8 +129,8 @@ func (p *parser) direct(n int, line string) error {
 	case "server":
 		p.t.server = rest
 	case "wait":
-		if p.now == nil && len(p.pending) == 0 && p.section != "" && p.waiting == "" {
-			p.waiting = rest
+		if why, ok := strings.CutPrefix(rest, "section "); ok {
+			p.waiting = why
 			return nil
 		}
 		p.wait = rest
