@@ -51,6 +51,7 @@ type RouteInfo struct {
 	Quiet    bool // not audited: health and the like
 	Sealed   bool // may run while the barrier is sealed
 	Outside  bool // acts outside of a transaction
+	Unwraps  bool // with Login: a token is asked for when another's is in the body
 	Creates  bool // tells create from update by looking
 	RootOnly bool // exists in the root namespace only
 	ops      []Op
@@ -73,6 +74,10 @@ func (r Route[E]) Doc(line string) Route[E] { r.Info.Doc = line; return r }
 
 // Public marks a route that needs no token.
 func (r Route[E]) Public() Route[E] { r.Info.Login = true; return r }
+
+// Unwrapping marks a public route that acts on a wrapping token: the request's
+// own, or one in its body, for which the caller needs a token of its own.
+func (r Route[E]) Unwrapping() Route[E] { r.Info.Login, r.Info.Unwraps = true, true; return r }
 
 // Sudo marks a route that needs the sudo capability besides its own.
 func (r Route[E]) Sudo() Route[E] { r.Info.Sudo = true; return r }

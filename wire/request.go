@@ -227,6 +227,9 @@ func (q *Request) ReadBody(w http.ResponseWriter, limits Limits) error {
 		return tooLarge()
 	}
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // a bad type is no type
+	if q.Op == engine.OpPatch && r.Header.Get("Content-Type") == "" {
+		return fail(http.StatusBadRequest, "mime: no media type")
+	}
 	if q.Op == engine.OpPatch && kind != "application/merge-patch+json" {
 		return fail(http.StatusUnsupportedMediaType, "PATCH requires the content type application/merge-patch+json")
 	}

@@ -115,6 +115,9 @@ func (e *v2) writeMetadata(tx engine.Tx, req metadataRequest) (engine.None, erro
 	if folder(req.Path) {
 		return engine.None{}, engine.Bad("cannot write to a path ending in '/'")
 	}
+	if req.MaxVersions == nil && req.CASRequired == nil && req.DeleteAfter == nil && req.Custom == nil {
+		return engine.None{}, nil // says nothing: a secret is not made of it
+	}
 	s, c, err := e.load(tx, req.Path)
 	if err != nil {
 		return engine.None{}, err
