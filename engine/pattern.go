@@ -190,7 +190,9 @@ func (n *node) find(op Op, path string, c captures) (route int, found captures, 
 		if n.leaf == nil {
 			return -1, nil, false
 		}
-		return n.leaf.routes[op], c, true
+		// To Vault the path of a list ends in a slash, so that a path which
+		// nothing goes on from is unknown to a list.
+		return n.leaf.routes[op], c, op != OpList || n.rest != nil
 	}
 	head, tail, _ := strings.Cut(path, "/")
 	if next := n.literals[head]; next != nil {
