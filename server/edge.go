@@ -57,12 +57,20 @@ func (s *Server) cors(w http.ResponseWriter, r *http.Request, origin string) boo
 	if r.Method != http.MethodOptions {
 		return false
 	}
-	h.Set("Access-Control-Allow-Methods", "DELETE, GET, OPTIONS, POST, PUT, LIST, PATCH")
+	h.Set("Cache-Control", "no-store")
+	if !slices.Contains(corsMethods, r.Header.Get("Access-Control-Request-Method")) {
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return true
+	}
+	h.Set("Access-Control-Allow-Methods", strings.Join(corsMethods, ","))
 	h.Set("Access-Control-Allow-Headers", strings.Join(c.Headers, ","))
 	h.Set("Access-Control-Max-Age", "300")
-	w.WriteHeader(http.StatusNoContent)
+	w.WriteHeader(http.StatusOK)
 	return true
 }
+
+// corsMethods are what pages of other origins may ask for.
+var corsMethods = []string{"DELETE", "GET", "OPTIONS", "POST", "PUT", "LIST", "PATCH"}
 
 // headed puts a listener's custom_response_headers on answers: those of the
 // code win over those of its class, and these over the default.

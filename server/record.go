@@ -3,7 +3,6 @@ package server
 import (
 	"encoding/json"
 	"runtime/debug"
-	"strconv"
 	"sync"
 	"time"
 
@@ -144,8 +143,8 @@ func (s *Server) InFlight() map[string]sys.InFlight {
 	s.inflight.mu.Lock()
 	defer s.inflight.mu.Unlock()
 	out := make(map[string]sys.InFlight, len(s.inflight.all))
-	for n, q := range s.inflight.all {
-		out[strconv.FormatUint(n, 10)] = sys.InFlight{StartTime: q.Start, ClientRemoteAddr: q.RemoteAddr,
+	for _, q := range s.inflight.all {
+		out[q.ID] = sys.InFlight{StartTime: q.Start, ClientRemoteAddr: q.RemoteAddr,
 			RequestPath: "/v1/" + q.Path, RequestMethod: q.HTTP.Method}
 	}
 	return out
