@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -134,75 +133,12 @@ func (s *System) inFlight(engine.View, engine.None) (map[string]InFlight, error)
 	return s.Node.InFlight(), nil
 }
 
-type hostInfo struct {
-	Timestamp time.Time   `json:"timestamp"`
-	Host      hostDetails `json:"host"`
-	CPU       []hostCPU   `json:"cpu"`
-	CPUTimes  []struct{}  `json:"cpu_times"`
-	Disk      []struct{}  `json:"disk"`
-	Memory    hostMemory  `json:"memory"`
-}
-
-type hostDetails struct {
-	Hostname string `json:"hostname"`
-	OS       string `json:"os"`
-	Arch     string `json:"kernelArch"`
-}
-
-type hostCPU struct {
-	CPU   int `json:"cpu"`
-	Cores int `json:"cores"`
-}
-
-type hostMemory struct {
-	Total     uint64 `json:"total"` // bytes
-	Available uint64 `json:"available"`
-	Free      uint64 `json:"free"`
-}
-
-func (s *System) hostInfo(v engine.View, _ engine.None) (*hostInfo, error) {
-	a := &hostInfo{Timestamp: v.Now().UTC(), CPUTimes: []struct{}{}, Disk: []struct{}{},
-		Host: hostDetails{OS: runtime.GOOS, Arch: runtime.GOARCH}, Memory: readMemory()}
-	a.Host.Hostname = hostname()
-	for i := range runtime.NumCPU() {
-		a.CPU = append(a.CPU, hostCPU{i, 1})
-	}
-	return a, nil
-}
-
 func hostname() string {
 	name, err := os.Hostname()
 	if err != nil {
 		return ""
 	}
 	return name
-}
-
-// readMemory is zero where the system does not tell as Linux does.
-func readMemory() (m hostMemory) {
-	page, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return m
-	}
-	for line := range strings.Lines(string(page)) {
-		words := strings.Fields(line)
-		if len(words) < 2 {
-			continue
-		}
-		kib, err := strconv.ParseUint(words[1], 10, 64)
-		if err != nil {
-			continue
-		}
-		switch words[0] {
-		case "MemTotal:":
-			m.Total = kib << 10
-		case "MemAvailable:":
-			m.Available = kib << 10
-		case "MemFree:":
-			m.Free = kib << 10
-		}
-	}
-	return m
 }
 
 type haNode struct {
@@ -212,6 +148,7 @@ type haNode struct {
 	Active         bool       `json:"active_node"`
 	LastEcho       *time.Time `json:"last_echo"`
 	Version        string     `json:"version"`
+	UpgradeVersion string     `json:"upgrade_version,omitempty"` // of nodes with raft
 }
 
 type haStatus struct {
@@ -219,8 +156,12 @@ type haStatus struct {
 }
 
 func (s *System) haStatus(engine.View, engine.None) (*haStatus, error) {
-	return &haStatus{[]haNode{{Hostname: hostname(), APIAddress: s.Settings.APIAddr, ClusterAddress: s.Settings.ClusterAddr,
-		Active: true, Version: s.Settings.Version}}}, nil
+	n := haNode{Hostname: hostname(), APIAddress: s.Settings.APIAddr, ClusterAddress: s.Settings.ClusterAddr,
+		Active: true, Version: s.Settings.Version}
+	if s.Settings.StorageType == "raft" {
+		n.UpgradeVersion = s.Settings.Version
+	}
+	return &haStatus{[]haNode{n}}, nil
 }
 
 type versionInfo struct {

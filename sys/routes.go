@@ -18,6 +18,7 @@ var parts = []func() engine.Routes[System]{
 	rootRoutes,
 	rekeyRoutes,
 	observeRoutes,
+	counterRoutes,
 	configRoutes,
 	rawRoutes,
 	specRoutes,
