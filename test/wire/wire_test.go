@@ -97,7 +97,11 @@ func (r *runner) exchange(e *exchange) {
 	for _, d := range e.before {
 		r.direct(d)
 	}
-	if e.wait != "" {
+	switch {
+	case e.peer != "":
+		r.peers++
+		return
+	case e.wait != "":
 		r.waits[e.wait]++
 		return
 	}
@@ -153,6 +157,9 @@ func (r *runner) send(e *exchange) (*http.Response, []byte, string) {
 		return s
 	}
 	path, token := fill(e.path), fill(e.token)
+	if t, ok := r.m.labels[e.token]; ok {
+		token = t // also a name that is no label elsewhere, such as root
+	}
 	body := repeat.ReplaceAllStringFunc(fill(e.body), func(s string) string {
 		m := repeat.FindStringSubmatch(s)
 		n, _ := strconv.Atoi(m[1]) // digits, by the pattern
@@ -267,6 +274,9 @@ func (r *runner) direct(d directive) {
 func (r *runner) pick(d directive, from string) string {
 	if text, err := strconv.Unquote(from); err == nil {
 		return text
+	}
+	if value, ok := r.m.labels[from]; ok {
+		return value
 	}
 	v := r.last
 	for _, key := range strings.Split(from, ".") {
