@@ -68,6 +68,7 @@ type answer struct {
 	}
 	WrapInfo struct{ Token string } `json:"wrap_info"`
 	Errors   []string
+	body     []byte
 }
 
 func (w *world) do(token, method, path, body string, headers ...string) answer {
@@ -85,7 +86,7 @@ func (w *world) do(token, method, path, body string, headers ...string) answer {
 			w.t.Fatalf("%s %s: %q is no JSON: %v", method, path, rec.Body, err)
 		}
 	}
-	a.Status = rec.Code
+	a.Status, a.body = rec.Code, rec.Body.Bytes()
 	return a
 }
 
