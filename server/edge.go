@@ -30,8 +30,25 @@ func (s *Server) edge(conf config.Listener, next http.Handler) http.Handler {
 		if origin := r.Header.Get("Origin"); origin != "" && s.sys.Serving() && s.cors(w, r, origin) {
 			return
 		}
+		if (r.URL.Path == "/ui" || strings.HasPrefix(r.URL.Path, "/ui/")) && s.sys.Serving() {
+			s.headings(w, r)
+		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// headings puts the headers of sys/config/ui/headers on an answer of the UI.
+func (s *Server) headings(w http.ResponseWriter, r *http.Request) {
+	err := s.store.View(r.Context(), func(tx *storage.Tx) error {
+		h, err := s.sys.UIHeaders(tx)
+		for name, values := range h {
+			w.Header()[name] = values
+		}
+		return err
+	})
+	if err != nil {
+		s.logger.Error("read the headers of the user interface", "error", err)
+	}
 }
 
 // cors applies sys/config/cors. It returns true when it has answered.
