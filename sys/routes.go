@@ -19,6 +19,7 @@ var parts = []func() engine.Routes[System]{
 	rekeyRoutes,
 	observeRoutes,
 	counterRoutes,
+	pprofRoutes,
 	configRoutes,
 	rawRoutes,
 	specRoutes,
