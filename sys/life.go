@@ -254,6 +254,9 @@ func (s *System) Unseal(ctx context.Context, share []byte) error {
 		s.unseal = seal.NewCeremony(config.Threshold, uuid.NewString)
 	}
 	done, err := s.unseal.Add(share)
+	if errors.Is(err, seal.ErrShareLength) {
+		return engine.Bad("%s", err) // it says so itself
+	}
 	if err != nil {
 		return engine.Bad("invalid key: %s", err)
 	}
@@ -284,7 +287,10 @@ func (s *System) open(ctx context.Context, sealKey []byte) error {
 		if err != nil {
 			return err
 		}
-		return s.lead(tx, stored)
+		if err := s.lead(tx, stored); err != nil {
+			return err
+		}
+		return s.noteVersion(tx)
 	})
 	if err == nil && s.Unsealed != nil {
 		err = s.Unsealed(context.WithoutCancel(ctx))

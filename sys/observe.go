@@ -3,6 +3,7 @@ package sys
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/storage"
 )
 
 type loggerRequest struct {
@@ -74,6 +76,23 @@ func (s *System) resetLogger(tx engine.Tx, req loggerName) (engine.None, error) 
 		return engine.None{}, noLogger(req.Name)
 	}
 	return s.resetLoggers(tx, engine.None{})
+}
+
+type monitorRequest struct {
+	Level  string `json:"log_level" default:"info" doc:"trace, debug, info, warn or error."`
+	Format string `json:"log_format" default:"standard" doc:"standard or json."`
+}
+
+// monitor follows the log for as long as the client stays.
+func (s *System) monitor(ctx context.Context, _ *engine.Caller, req monitorRequest) (*engine.Raw, error) {
+	if req.Format != "standard" && req.Format != "json" {
+		return nil, engine.Bad("unknown log format %q: it must be standard or json", req.Format)
+	}
+	follow, err := s.Node.FollowLog(ctx, req.Level, req.Format)
+	if err != nil {
+		return nil, err
+	}
+	return &engine.Raw{ContentType: "text/plain", Stream: follow}, nil
 }
 
 type metricsRequest struct {
@@ -170,10 +189,55 @@ type versionInfo struct {
 	BuildDate string    `json:"build_date"`
 }
 
-// versionHistory knows this process only: older versions leave no row.
-func (s *System) versionHistory(engine.View, engine.None) (engine.Keys, error) {
-	now := versionInfo{Installed: s.started.UTC(), BuildDate: s.Settings.BuildDate}
-	return engine.Keys{Keys: []string{s.Settings.Version}, Info: map[string]any{s.Settings.Version: now}}, nil
+// A ranVersion is a version that led the cluster, in the row of them all.
+type ranVersion struct {
+	Version string `json:"version"`
+	versionInfo
+}
+
+func versionLog(tx *storage.Tx) storage.Table[[]ranVersion] {
+	return storage.In[[]ranVersion](tx.In(storage.System), "")
+}
+
+const rowVersions = "versions"
+
+// noteVersion adds this server's version to those that led the cluster, when the
+// last was another.
+func (s *System) noteVersion(tx *storage.Tx) error {
+	ran, err := versionLog(tx).Get(rowVersions)
+	if err != nil {
+		return fmt.Errorf("read the history of versions: %w", err)
+	}
+	if ran == nil {
+		ran = &[]ranVersion{}
+	}
+	now := ranVersion{s.Settings.Version, versionInfo{Installed: time.Now().UTC(), BuildDate: s.Settings.BuildDate}}
+	if n := len(*ran); n > 0 {
+		last := &(*ran)[n-1]
+		if last.Version == now.Version {
+			return nil
+		}
+		now.Previous = &last.Version
+	}
+	*ran = append(*ran, now)
+	versionLog(tx).Put(rowVersions, ran)
+	return nil
+}
+
+// versionHistory tells a version that came back once, with its last return.
+func (s *System) versionHistory(v engine.View, _ engine.None) (engine.Keys, error) {
+	ran, err := versionLog(engine.CallOf(v).Whole).Get(rowVersions)
+	if err != nil || ran == nil {
+		return engine.Keys{}, err
+	}
+	a := engine.Keys{Info: map[string]any{}}
+	for _, r := range *ran {
+		if a.Info[r.Version] == nil {
+			a.Keys = append(a.Keys, r.Version)
+		}
+		a.Info[r.Version] = r.versionInfo
+	}
+	return a, nil
 }
 
 func (s *System) sanitized(engine.View, engine.None) (*engine.Answer, error) {
@@ -196,6 +260,7 @@ func observeRoutes() engine.Routes[System] {
 		engine.Read("loggers/{name}", (*System).readLogger).RootNamespace().Doc("Show the level of a logger."),
 		engine.Compute("loggers/{name}", (*System).writeLogger).RootNamespace().Doc("Set the level of a logger."),
 		engine.Delete("loggers/{name}", (*System).resetLogger).RootNamespace().Doc("Set a logger back to the configuration."),
+		engine.Outside("monitor", engine.OpRead, (*System).monitor).RootNamespace().Doc("Follow the log."),
 		engine.Read("metrics", (*System).metrics).RootNamespace().Doc("Show the metrics."),
 		engine.Read("in-flight-req", (*System).inFlight).Bare().RootNamespace().Doc("List the requests being answered."),
 		engine.Read("host-info", (*System).hostInfo).RootNamespace().Doc("Describe the machine."),

@@ -8,6 +8,7 @@ package sys
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -83,6 +84,10 @@ type Node interface {
 	// LogLevels gives and sets the level of the logger.
 	LogLevel() string
 	SetLogLevel(level string) error
+	// FollowLog writes lines of the log of a level and above, in text or "json",
+	// until ctx or the server ends. A bad level is the caller's error, told
+	// before anything is written.
+	FollowLog(ctx context.Context, level, format string) (func(io.Writer) error, error)
 	// Metrics writes the metrics page in Prometheus' text format.
 	Metrics() ([]byte, error)
 }
