@@ -141,7 +141,7 @@ func answerOf(resp any) *Answer {
 		if v == nil {
 			return nil
 		}
-		return &Answer{Data: v}
+		return &Answer{Data: resp}
 	}
 	if v := reflect.ValueOf(resp); v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil
@@ -229,15 +229,21 @@ func Exists[E, Req any](r Route[E], f func(*E, View, Req) (bool, error)) Route[E
 type Match struct {
 	Info     *RouteInfo
 	captures captures
-	run      func(*Call) (*Answer, error)
-	exists   func(*Call) (bool, error)
-	who      func(*Call) (Who, error)
+	in       routed
+	route    int
+}
+
+// routed is an instance, as a Match needs it.
+type routed interface {
+	run(route int, c *Call) (*Answer, error)
+	exists(route int, c *Call) (bool, error)
+	who(route int, c *Call) (Who, error)
 }
 
 // Run runs the route's function.
 func (m *Match) Run(c *Call) (*Answer, error) {
 	c.captures = m.captures
-	return m.run(c)
+	return m.in.run(m.route, c)
 }
 
 // Exists says whether the thing written to is there. It is true for routes
@@ -247,16 +253,13 @@ func (m *Match) Exists(c *Call) (bool, error) {
 		return true, nil
 	}
 	c.captures = m.captures
-	return m.exists(c)
+	return m.in.exists(m.route, c)
 }
 
 // Who says whom a login is about; nobody when the route does not tell.
 func (m *Match) Who(c *Call) (Who, error) {
-	if m.who == nil {
-		return Who{}, nil
-	}
 	c.captures = m.captures
-	return m.who(c)
+	return m.in.who(m.route, c)
 }
 
 // Capture returns the value captured under a name, or "".

@@ -100,6 +100,7 @@ func Run(ctx context.Context, c Command) int {
 }
 
 func (c Command) run(ctx context.Context, f *flags) error {
+	defer keepHeapFloor()()
 	conf, err := c.config(f)
 	if err != nil {
 		return err

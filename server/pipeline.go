@@ -39,8 +39,9 @@ type exchange struct {
 	caller  engine.Caller
 	op      policy.Operation
 	verdict policy.Verdict
-	audited bool // once per request, however often a conflict repeats us
 	call    *engine.Call
+	calls   engine.Call // what call points to
+	record
 }
 
 // serve takes a request from the wire to the wire; its stages are its lines.
@@ -50,9 +51,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, limits wire.Limit
 		wire.Fail(w, q, err)
 		return
 	}
-	done := s.inflight.begin(q)
-	defer done()
+	defer s.inflight.end(s.inflight.begin(q))
 	x := &exchange{q: q}
+	defer s.interrupted(x)
 	rep, err := s.answer(r.Context(), w, x, limits)
 	s.metrics.observe(q, err)
 	if err != nil {
@@ -166,7 +167,7 @@ func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.
 	if authErr == nil {
 		authErr = s.decide(tx, x)
 	}
-	if err := s.auditRequest(x, authErr); err != nil {
+	if err := s.auditRequest(tx, x, authErr); err != nil {
 		return nil, err
 	}
 	if authErr != nil {
@@ -193,7 +194,8 @@ func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.
 }
 
 func (s *Server) newCall(ctx context.Context, tx *storage.Tx, x *exchange) *engine.Call {
-	c := &engine.Call{Whole: tx, Ctx: ctx, By: &x.caller, Time: s.now(), Body: x.q.Body, Query: x.q.Query, Scheduler: s.due, Data: x}
+	c := &x.calls
+	*c = engine.Call{Whole: tx, Ctx: ctx, By: &x.caller, Time: s.now(), Body: x.q.Body, Query: x.q.Query, Scheduler: s.due, Data: x}
 	x.caller = engine.Caller{Address: x.q.RemoteAddr, Namespace: x.q.Namespace}
 	if x.live != nil {
 		c.Rows, c.At_ = tx.In(x.live.Range()), &x.live.Mount

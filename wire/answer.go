@@ -147,14 +147,26 @@ func Refusal(err error) *api.Error {
 	return &api.Error{Status: http.StatusInternalServerError, Errors: []string{"internal error"}}
 }
 
+// Values of headers that every answer has; nobody changes them.
+var noStore, isJSON = []string{"no-store"}, []string{"application/json"}
+
+// shortBody is the length in bytes up to which net/http sees that a body is
+// whole and gives its length.
+const shortBody = 2 << 10
+
 // Send writes a reply.
 func Send(w http.ResponseWriter, q *Request, rep *Reply) {
 	h := w.Header()
-	h.Set("Cache-Control", "no-store")
-	if rep.ContentType != "" {
+	h["Cache-Control"] = noStore
+	switch rep.ContentType {
+	case "":
+	case "application/json":
+		h["Content-Type"] = isJSON
+	default:
 		h.Set("Content-Type", rep.ContentType)
 	}
-	if rep.Body != nil {
+	// net/http counts short bodies itself.
+	if len(rep.Body) > shortBody || q != nil && q.Head {
 		h.Set("Content-Length", strconv.Itoa(len(rep.Body)))
 	}
 	w.WriteHeader(rep.Status)
