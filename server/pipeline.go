@@ -363,11 +363,7 @@ func (s *Server) wrap(tx *storage.Tx, x *exchange, a *engine.Answer) (*engine.An
 	if a.Auth != nil {
 		accessor = a.Auth.Accessor
 	}
-	path := x.q.Path
-	if x.q.Op == engine.OpList && !strings.HasSuffix(path, "/") {
-		path += "/"
-	}
-	info, err := s.wrapping.Wrap(tx, path, rep.Body, x.q.WrapTTL, accessor)
+	info, err := s.wrapping.Wrap(tx, x.q.FullPath(), rep.Body, x.q.WrapTTL, accessor)
 	if err != nil {
 		return nil, err
 	}
