@@ -18,6 +18,8 @@
 //	> Header: value                  (or "> token: NAME")
 //	< status Header: value; Header: value
 //	the body, cut where it says …
+//	| {"type":"request", …           lines of the device at /dir/audit.log, or
+//	| none
 //
 // "## text" begins a section and "#" a comment. The token is root unless told.
 // Labels (TOKEN1, ACCESSOR2, UUID3 …) stand for what the server chose: they are

@@ -34,6 +34,7 @@ type exchange struct {
 	anyText bool // no body was recorded
 	noCache bool // the recording says that Cache-Control is missing
 	answer  string
+	audit   []string // the lines that it causes, "" for one that says there is none
 }
 
 // A directive is a line of set-up.
@@ -121,6 +122,8 @@ func (p *parser) take(n int, line string) error {
 	case !p.asked && strings.HasPrefix(line, "<"):
 		p.asked = true
 		return p.now.reply(strings.TrimPrefix(line[1:], " "))
+	case p.asked && strings.HasPrefix(line, "| "):
+		p.now.audit = append(p.now.audit, strings.TrimPrefix(line[2:], "none"))
 	case p.asked:
 		p.now.answer += line + "\n"
 	}
