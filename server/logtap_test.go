@@ -39,6 +39,9 @@ func TestMonitorFollowsTheLog(t *testing.T) {
 		}
 	}
 	all, warnings := bufio.NewReader(follow("?log_level=debug&log_format=json").Body), bufio.NewReader(follow("?log_level=warn").Body)
+	if waits := w.s.InFlight(); len(waits) > 0 {
+		t.Errorf("sealing would wait for %v", waits)
+	}
 	logger.Debug("whispered")
 	logger.Warn("cried", "n", 1)
 	tap.End()

@@ -51,7 +51,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, limits wire.Limit
 		wire.Fail(w, q, err)
 		return
 	}
-	defer s.inflight.end(s.inflight.begin(q))
+	n := s.inflight.begin(q)
+	defer s.inflight.end(n)
 	x := &exchange{q: q}
 	defer s.interrupted(x)
 	rep, err := s.answer(r.Context(), w, x, limits)
@@ -60,6 +61,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, limits wire.Limit
 		s.report(q, err)
 		wire.Fail(w, q, err)
 		return
+	}
+	if rep.Stream != nil {
+		s.inflight.end(n) // it is on record, and lasts: nobody shall wait for it
 	}
 	wire.Send(w, q, rep)
 }
