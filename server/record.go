@@ -15,6 +15,7 @@ import (
 	"github.com/fastness-dev/fastness/access/token"
 	"github.com/fastness-dev/fastness/audit"
 	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/mount"
 	"github.com/fastness-dev/fastness/storage"
 	"github.com/fastness-dev/fastness/sys"
 	"github.com/fastness-dev/fastness/wire"
@@ -218,7 +219,7 @@ func (s *Server) fill(x *exchange) {
 	}
 	*e = audit.Entry{Time: s.now(), Request: audit.Request{
 		ID: q.ID, Operation: op.String(), ClientToken: q.Token, Path: q.FullPath(), Data: x.sent(),
-		RemoteAddress: q.RemoteAddr, RemotePort: q.RemotePort, WrapTTL: q.WrapTTL, Headers: q.HTTP.Header,
+		NamespaceID: x.ns.ID, NamespacePath: x.ns.Path, RemoteAddress: q.RemoteAddr, RemotePort: q.RemotePort, WrapTTL: q.WrapTTL, Headers: q.HTTP.Header,
 	}}
 	if l := x.live; l != nil {
 		e.Request.MountPoint, e.Request.MountType, e.Request.MountAccessor = l.Path, l.Type, l.Accessor
@@ -235,8 +236,12 @@ func (s *Server) fill(x *exchange) {
 	e.Request.ClientTokenAccessor, e.Request.ClientID = w.Accessor, clientID(w)
 	e.Auth = authOf(w, q.Token)
 	x.results = audit.PolicyResults{Allowed: x.verdict.Allowed, GrantingPolicies: x.granting[:0]}
+	at := w.NamespaceID
+	if at == "" {
+		at = mount.RootID
+	}
 	for _, g := range x.verdict.Granting {
-		x.results.GrantingPolicies = append(x.results.GrantingPolicies, audit.GrantingPolicy{Name: g.Policy, NamespaceID: "root", Type: "acl"})
+		x.results.GrantingPolicies = append(x.results.GrantingPolicies, audit.GrantingPolicy{Name: g.Policy, NamespaceID: at, NamespacePath: w.NamespacePath, Type: "acl"})
 	}
 	e.Auth.PolicyResults = &x.results
 }
@@ -269,7 +274,11 @@ func clientID(w *token.Entry) string {
 	for _, p := range w.Policies {
 		b = append(append(b, p...), 0)
 	}
-	sum := sha256.Sum256(append(b, "root"...)) // the root namespace's id
+	at := w.NamespaceID
+	if at == "" {
+		at = mount.RootID
+	}
+	sum := sha256.Sum256(append(b, at...))
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
