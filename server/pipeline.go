@@ -379,11 +379,15 @@ func (s *Server) answerSealed(ctx context.Context, w http.ResponseWriter, x *exc
 
 // wrap puts the answer into a wrapping token when one is asked for.
 func (s *Server) wrap(tx *storage.Tx, x *exchange, a *engine.Answer) (*engine.Answer, error) {
-	if x.q.WrapTTL <= 0 || a == nil || a.Wrap != nil || a.Raw != nil {
+	if x.q.WrapTTL <= 0 || a == nil || a.Wrap != nil || a.Raw != nil && (a.Raw.Stream != nil || len(a.Raw.Body) == 0 || a.Raw.Status >= 400) {
 		return a, nil
 	}
 	if tx.Mode() == storage.ReadOnly {
 		return nil, storage.ErrUpgrade
+	}
+	if a.Raw != nil {
+		info, err := s.wrapping.WrapRaw(tx, x.q.FullPath(), a.Raw, x.q.WrapTTL)
+		return &engine.Answer{Wrap: info}, err
 	}
 	rep, err := wire.Envelope(x.q, x.match.Info, x.live.Type, a, x.call.Warnings)
 	if err != nil {

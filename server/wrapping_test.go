@@ -60,3 +60,14 @@ func TestAnswersFromOutsideAreWrapped(t *testing.T) {
 		t.Errorf("unwrapped %s: %v", inner.body, err)
 	}
 }
+
+// An answer with bytes of its own comes out as it would have been sent.
+func TestRawAnswersAreWrapped(t *testing.T) {
+	w := open(t)
+	a := w.want(w.do(w.root, http.MethodGet, "sys/metrics", "", "X-Vault-Wrap-TTL", "60s"), 200)
+	inner := w.want(w.do(a.WrapInfo.Token, http.MethodPost, "sys/wrapping/unwrap", ""), 200)
+	var got map[string]json.RawMessage
+	if err := json.Unmarshal(inner.body, &got); err != nil || got["Gauges"] == nil {
+		t.Errorf("unwrapped %.200s: %v", inner.body, err)
+	}
+}

@@ -72,6 +72,14 @@ func (s *System) featureFlags(engine.View, engine.None) (json.RawMessage, error)
 	return json.RawMessage(`{"feature_flags":[]}`), nil
 }
 
+type uiVersion struct {
+	Version string `json:"version"`
+}
+
+func (s *System) uiVersion(engine.View, engine.None) (*uiVersion, error) {
+	return &uiVersion{s.Settings.Version}, nil
+}
+
 func counterRoutes() engine.Routes[System] {
 	const counters = "internal/counters/"
 	return engine.Routes[System]{
@@ -81,6 +89,7 @@ func counterRoutes() engine.Routes[System] {
 		engine.Read(counters+"config", (*System).activityConfig).RootNamespace().Doc("Say that active clients are not counted."),
 		engine.Read(counters+"activity", (*System).activity).RootNamespace().Doc("Active clients are not counted."),
 		engine.Read(counters+"activity/monthly", (*System).activity).RootNamespace().Doc("Active clients are not counted."),
+		engine.Read("internal/ui/version", (*System).uiVersion).Doc("Say the version that the API has."),
 		engine.Read("internal/ui/namespaces", (*System).uiNamespaces).Doc("List the namespaces that the caller may use."),
 		engine.Read("internal/ui/feature-flags", (*System).featureFlags).Public().Bare().Quiet().RootNamespace().Doc("List switches of the user interface."),
 	}
