@@ -35,7 +35,7 @@ func Type() engine.Type {
 		Routes: engine.Routes[hole]{
 			engine.Read("{path...}", (*hole).read).Doc("Read what this token put here."),
 			engine.List("[{path...}]", (*hole).list).Doc("List what this token put here."),
-			engine.Exists(engine.Write("{path...}", (*hole).write).Doc("Put something here."), (*hole).exists),
+			engine.Exists(engine.Write("[{path...}]", (*hole).write).Doc("Put something here."), (*hole).exists),
 			engine.Delete("{path...}", (*hole).remove).Doc("Delete what this token put here."),
 		},
 	}).Type()
@@ -86,6 +86,9 @@ func (*hole) list(v engine.View, req listRequest) (engine.Keys, error) {
 }
 
 func (*hole) write(tx engine.Tx, req pathRequest) (engine.None, error) {
+	if req.Path == "" {
+		return engine.None{}, engine.Bad("missing path")
+	}
 	if len(req.Body) == 0 || string(req.Body) == "{}" || string(req.Body) == "null" {
 		return engine.None{}, engine.Bad("missing data fields")
 	}

@@ -210,7 +210,7 @@ func (r *runner) send(e *exchange) (*http.Response, []byte, string) {
 // we say the caller did.
 func (r *runner) compare(e *exchange, resp *http.Response, body []byte) (blamed bool) {
 	want := e.status
-	if e.differ == "" && want == http.StatusInternalServerError && resp.StatusCode/100 == 4 {
+	if e.differ == "" && want == http.StatusInternalServerError && resp.StatusCode == http.StatusBadRequest {
 		want, blamed = resp.StatusCode, true
 	}
 	if resp.StatusCode != want {
