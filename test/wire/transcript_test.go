@@ -31,7 +31,6 @@ type exchange struct {
 
 	status  int
 	want    http.Header
-	anyText bool // no body was recorded
 	noCache bool // the recording says that Cache-Control is missing
 	answer  string
 	audit   []string // the lines that it causes, "" for one that says there is none
