@@ -34,7 +34,7 @@ func TestMonitorFollowsTheLog(t *testing.T) {
 		return resp
 	}
 	for _, query := range []string{"?log_level=loud", "?log_format=xml"} {
-		if got := follow(query); got.StatusCode != 400 {
+		if got := follow(query); got.StatusCode != http.StatusBadRequest {
 			t.Errorf("%s answered %d", query, got.StatusCode)
 		}
 	}

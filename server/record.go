@@ -109,7 +109,7 @@ func kindOf(err error) string {
 		return ""
 	}
 	told := wire.Refusal(err)
-	kind := ""
+	var kind string
 	switch {
 	case len(told.Errors) == 0:
 		return "" // nothing is there: no error
