@@ -110,7 +110,7 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange,
 // the deed, in a transaction of its own.
 func (s *Server) runOutside(ctx context.Context, x *exchange) (*engine.Answer, error) {
 	a, err := x.match.Run(x.call)
-	if err != nil || a == nil || x.q.WrapTTL <= 0 {
+	if err != nil || a == nil || x.q.WrapTTL <= 0 || x.quiet() {
 		return a, err
 	}
 	_, err = s.store.Update(ctx, func(tx *storage.Tx) (err error) {
@@ -377,9 +377,10 @@ func (s *Server) answerSealed(ctx context.Context, w http.ResponseWriter, x *exc
 	return wire.Envelope(x.q, x.match.Info, "system", a, x.call.Warnings)
 }
 
-// wrap puts the answer into a wrapping token when one is asked for.
+// wrap puts the answer into a wrapping token when one is asked for. What is not
+// on record leaves no token behind.
 func (s *Server) wrap(tx *storage.Tx, x *exchange, a *engine.Answer) (*engine.Answer, error) {
-	if x.q.WrapTTL <= 0 || a == nil || a.Wrap != nil || a.Raw != nil && (a.Raw.Stream != nil || len(a.Raw.Body) == 0 || a.Raw.Status >= 400) {
+	if x.q.WrapTTL <= 0 || x.quiet() || a == nil || a.Wrap != nil || a.Raw != nil && (a.Raw.Stream != nil || len(a.Raw.Body) == 0 || a.Raw.Status >= 400) {
 		return a, nil
 	}
 	if tx.Mode() == storage.ReadOnly {

@@ -71,3 +71,16 @@ func TestRawAnswersAreWrapped(t *testing.T) {
 		t.Errorf("unwrapped %.200s: %v", inner.body, err)
 	}
 }
+
+// What everyone may ask without a record makes no token.
+func TestHealthIsNotWrapped(t *testing.T) {
+	w := open(t)
+	for _, path := range []string{"sys/health", "sys/seal-status", "sys/leader"} {
+		if a := w.want(w.do("", http.MethodGet, path, "", "X-Vault-Wrap-TTL", "60s"), 200); a.WrapInfo.Token != "" {
+			t.Errorf("a stranger got a wrapping token of %s", path)
+		}
+	}
+	if a := w.want(w.do("", http.MethodPut, "sys/unseal", `{"reset":true}`, "X-Vault-Wrap-TTL", "60s"), 200); a.WrapInfo.Token != "" {
+		t.Error("a stranger got a wrapping token of sys/unseal")
+	}
+}
