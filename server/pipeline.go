@@ -20,6 +20,7 @@ import (
 	"github.com/fastness-dev/fastness/access/token"
 	"github.com/fastness-dev/fastness/api"
 	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/lease"
 	"github.com/fastness-dev/fastness/mount"
 	"github.com/fastness-dev/fastness/storage"
 	"github.com/fastness-dev/fastness/sys"
@@ -41,6 +42,7 @@ type exchange struct {
 	caller  engine.Caller
 	op      policy.Operation
 	verdict policy.Verdict
+	lease   *lease.Lease // reserved for what the request has made
 	call    *engine.Call
 	calls   engine.Call // what call points to
 	record
@@ -102,6 +104,14 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange,
 	})
 	if err == nil && x.noRoute == nil && x.match.Info.Outside && !x.q.Help {
 		a, err = s.runOutside(ctx, x)
+	}
+	if err == nil && a != nil && a.Loan != nil {
+		a, err = s.create(ctx, x, a.Loan)
+	}
+	if err == nil && a != nil && a.After != nil {
+		if err = a.After(ctx); err == nil && a.Data == nil && a.Lease == nil {
+			a = nil
+		}
 	}
 	return s.finish(x, a, err)
 }
@@ -204,11 +214,15 @@ func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.
 		return nil, nil
 	}
 	a, err := x.match.Run(x.call)
-	if err == nil && a != nil && a.Grant != nil {
-		a, err = s.grant(tx, x, a.Grant)
-	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case a != nil && a.Loan != nil:
+		return a, s.reserve(tx, x, a.Loan) // it is made after this transaction
+	case a != nil && a.Grant != nil:
+		if a, err = s.grant(tx, x, a.Grant); err != nil {
+			return nil, err
+		}
 	}
 	return s.wrap(tx, x, a)
 }

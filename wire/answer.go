@@ -54,6 +54,9 @@ func Envelope(q *Request, info *engine.RouteInfo, mountType string, a *engine.An
 	}
 	env := api.Answer{RequestID: q.ID, Data: data, Warnings: warnings, Auth: a.Auth, WrapInfo: a.Wrap,
 		LeaseDuration: int64(a.LeaseDuration / time.Second), MountType: mountType}
+	if l := a.Lease; l != nil {
+		env.LeaseID, env.LeaseDuration, env.Renewable = l.ID, int64(l.Duration.Round(time.Second)/time.Second), l.Renewable
+	}
 	if a.Wrap != nil {
 		env.RequestID, env.MountType = "", "" // as Vault: who unwraps has a request of its own
 	}
