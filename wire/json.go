@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -41,15 +42,23 @@ func why(b []byte) string {
 	return "invalid JSON"
 }
 
-// checkShape bounds depth, strings, fields and items before a parser that
-// recurses sees the body. It does not validate.
+// checkShape bounds depth, strings, fields, items and the whole before a parser
+// that recurses sees the body. It does not validate.
 func checkShape(b []byte, l Limits) error {
 	type level struct {
 		object bool
 		count  int
 	}
 	var stack []level
+	tokens := 0
 	for i := 0; i < len(b); i++ {
+		switch b[i] {
+		case ' ', '\t', '\r', '\n', ':', ',':
+		default:
+			if tokens++; tokens > l.MaxTokens {
+				return fail(http.StatusBadRequest, fmt.Sprintf("JSON input has more than %d tokens", l.MaxTokens))
+			}
+		}
 		switch b[i] {
 		case '"':
 			start := i
@@ -81,6 +90,11 @@ func checkShape(b []byte, l Limits) error {
 			}
 			if !top.object && top.count >= l.MaxItems {
 				return fail(http.StatusBadRequest, fmt.Sprintf("JSON input has an array of more than %d elements", l.MaxItems))
+			}
+		case ' ', '\t', '\r', '\n', ':':
+		default: // a number or a word, to its end
+			for i+1 < len(b) && !strings.ContainsRune(",]} \t\r\n:\"[{", rune(b[i+1])) {
+				i++
 			}
 		}
 	}
