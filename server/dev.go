@@ -5,13 +5,12 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
-
-	"io"
 
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/internal/version"
@@ -117,19 +116,6 @@ func (c Command) banner(conf *config.Config) {
 	b.WriteString("\n==> Vault server started! Log data will stream in below:\n\n")
 	_, _ = io.WriteString(c.Stdout, b.String()) // nobody is there to read it
 }
-
-// newLogger logs in Vault's text form or in JSON.
-func newLogger(w io.Writer, format string, level *slog.LevelVar) *slog.Logger {
-	o := &slog.HandlerOptions{Level: level}
-	if format == "json" {
-		return slog.New(slog.NewJSONHandler(w, o))
-	}
-	return slog.New(slog.NewTextHandler(w, o))
-}
-
-// Levels by the names that configuration and sys/loggers use.
-var levels = map[string]slog.Level{"trace": slog.LevelDebug - 4, "debug": slog.LevelDebug, "info": slog.LevelInfo,
-	"notice": slog.LevelInfo, "warn": slog.LevelWarn, "warning": slog.LevelWarn, "error": slog.LevelError, "err": slog.LevelError}
 
 func setLevel(v *slog.LevelVar, name string) {
 	if l, ok := levels[strings.ToLower(name)]; ok {

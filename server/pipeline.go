@@ -29,6 +29,7 @@ var _ sys.Requester = (*exchange)(nil)
 
 // An exchange is one request on its way through the stages.
 type exchange struct {
+	door    *door
 	q       *wire.Request
 	live    *mount.Live
 	rest    string // of the path, below the mount
@@ -43,16 +44,16 @@ type exchange struct {
 }
 
 // serve takes a request from the wire to the wire; its stages are its lines.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request, limits wire.Limits) {
-	q, err := wire.Decode(r, limits)
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, d *door) {
+	q, err := wire.Decode(r, d.limits)
 	if err != nil {
 		wire.Fail(w, q, err)
 		return
 	}
 	done := s.inflight.begin(q)
 	defer done()
-	x := &exchange{q: q}
-	rep, err := s.answer(r.Context(), w, x, limits)
+	x := &exchange{q: q, door: d}
+	rep, err := s.answer(r.Context(), w, x)
 	s.metrics.observe(q, err)
 	if err != nil {
 		s.report(q, err)
@@ -70,9 +71,9 @@ func (s *Server) report(q *wire.Request, err error) {
 	}
 }
 
-func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange, limits wire.Limits) (*wire.Reply, error) {
+func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange) (*wire.Reply, error) {
 	if !s.sys.Serving() {
-		return s.answerSealed(ctx, w, x, limits)
+		return s.answerSealed(ctx, w, x)
 	}
 	if x.q.Namespace != "" {
 		return nil, engine.Missing("no such namespace")
@@ -83,7 +84,7 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange,
 		if err := s.store.View(ctx, func(tx *storage.Tx) error { return s.greet(tx, x) }); err != nil {
 			return nil, err
 		}
-		if err := x.q.ReadBody(w, limits); err != nil {
+		if err := x.q.ReadBody(w, x.door.limits); err != nil {
 			return nil, err
 		}
 		if x.noRoute == nil {
@@ -106,7 +107,7 @@ func (s *Server) greet(tx *storage.Tx, x *exchange) error {
 	if err := s.find(tx, x); err != nil {
 		return err
 	}
-	if x.noRoute == nil && x.match.Info.Login {
+	if x.public() {
 		return nil
 	}
 	e, err := s.tokens.Find(tx, x.q.Token)
@@ -180,9 +181,14 @@ func (s *Server) newCall(ctx context.Context, tx *storage.Tx, x *exchange) *engi
 	return c
 }
 
+// public says that the route asks nobody who they are.
+func (x *exchange) public() bool {
+	return x.noRoute == nil && (x.match.Info.Login || x.door.open[x.q.Path])
+}
+
 // authenticate finds who asks. A route for everyone asks nobody.
 func (s *Server) authenticate(tx *storage.Tx, x *exchange) error {
-	if x.noRoute == nil && x.match.Info.Login && !x.q.Help {
+	if x.public() && !x.q.Help {
 		return nil
 	}
 	if x.q.Token == "" {
@@ -267,6 +273,7 @@ func (s *Server) finish(x *exchange, a *engine.Answer, err error) (*wire.Reply, 
 		if a != nil && a.Wrap != nil {
 			info = &engine.RouteInfo{}
 		}
+		x.door.redact(a)
 		rep, err = wire.Envelope(x.q, info, kind, a, x.call.Warnings)
 	}
 	if aerr := s.auditResponse(x, a, err); aerr != nil {
@@ -276,17 +283,17 @@ func (s *Server) finish(x *exchange, a *engine.Answer, err error) (*wire.Reply, 
 }
 
 // answerSealed serves the few routes that need no keys.
-func (s *Server) answerSealed(ctx context.Context, w http.ResponseWriter, x *exchange, limits wire.Limits) (*wire.Reply, error) {
+func (s *Server) answerSealed(ctx context.Context, w http.ResponseWriter, x *exchange) (*wire.Reply, error) {
 	rest, ok := strings.CutPrefix(x.q.Path, "sys/")
 	if !ok {
 		return nil, storage.ErrSealed
 	}
 	x.rest = rest
 	x.match, x.noRoute = s.sysInstance.Find(x.q.Op, rest)
-	if x.noRoute != nil || !x.match.Info.Sealed {
+	if x.noRoute != nil || !x.match.Info.Sealed && !x.door.tellsStrangers(x.q.Path) {
 		return nil, storage.ErrSealed
 	}
-	if err := x.q.ReadBody(w, limits); err != nil {
+	if err := x.q.ReadBody(w, x.door.limits); err != nil {
 		return nil, err
 	}
 	x.live = s.sysLive
@@ -305,6 +312,7 @@ func (s *Server) answerSealed(ctx context.Context, w http.ResponseWriter, x *exc
 	if err != nil {
 		return nil, err
 	}
+	x.door.redact(a)
 	return wire.Envelope(x.q, x.match.Info, "system", a, x.call.Warnings)
 }
 

@@ -68,7 +68,10 @@ func (s *Server) auditResponse(x *exchange, a *engine.Answer, failed error) erro
 	return nil
 }
 
-func (x *exchange) quiet() bool { return x.noRoute == nil && !x.q.Help && x.match.Info.Quiet }
+// quiet says that the request is not recorded: it asks for how the node is.
+func (x *exchange) quiet() bool {
+	return x.noRoute == nil && !x.q.Help && (x.match.Info.Quiet || x.door.tellsStrangers(x.q.Path))
+}
 
 func (s *Server) entry(x *exchange, failed error) *audit.Entry {
 	q := x.q

@@ -151,18 +151,6 @@ func (c *Config) Level() string {
 	return c.LogLevel
 }
 
-// Limits are those of l, with the server's defaults where it is silent.
-func (c *Config) Limits(l Listener) Limits {
-	limits := l.limits()
-	if limits.RequestDuration == 0 {
-		limits.RequestDuration = c.DefaultMaxRequestDuration
-	}
-	if limits.RequestDuration == 0 {
-		limits.RequestDuration = DefaultMaxRequestDuration
-	}
-	return limits
-}
-
 // fields is the table of the top level.
 func (c *Config) fields() fields {
 	enterprise := unsupported("Fastness needs no licence; remove it")
@@ -202,7 +190,7 @@ func (c *Config) fields() fields {
 		"log_rotate_duration":  duration(&c.LogRotateDuration),
 		"log_rotate_bytes":     integer(&c.LogRotateBytes),
 		"log_rotate_max_files": integer(&c.LogRotateMaxFiles),
-		"log_requests_level":   level(&c.LogRequestsLevel),
+		"log_requests_level":   word(&c.LogRequestsLevel, "trace", "debug", "info", "notice", "warn", "warning", "error", "err", "off"),
 
 		"raw_storage_endpoint":                sticky(&c.RawStorageEndpoint),
 		"introspection_endpoint":              sticky(&c.IntrospectionEndpoint),

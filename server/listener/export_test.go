@@ -1,0 +1,3 @@
+package listener
+
+var ReadProxyHeader = readProxyHeader
