@@ -146,7 +146,7 @@ func (a *answering) WriteHeader(status int) {
 		for _, of := range []string{"default", code[:1] + "xx", code} {
 			for _, c := range a.settings.byStatus {
 				if c.Status == of {
-					h[c.Name] = c.Values
+					h.Set(c.Name, c.Value)
 				}
 			}
 		}

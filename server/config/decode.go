@@ -170,6 +170,17 @@ func unsupported(advice string) setter {
 	return func(d *decoder, e entry) { d.warn(e.pos, "%q has no effect in this build: %s", e.key, advice) }
 }
 
+// without keeps what a key says, for sys/config/state/sanitized, and warns that
+// it has no effect unless it switches off what is not there anyway.
+func without(set setter, advice string) setter {
+	return func(d *decoder, e entry) {
+		set(d, e)
+		if on, ok := parseBool(e.value); !ok || on {
+			unsupported(advice)(d, e)
+		}
+	}
+}
+
 // ignored accepts a key that Vault itself no longer heeds, or that cannot
 // change what a client sees.
 func ignored(*decoder, entry) {}

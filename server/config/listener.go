@@ -77,7 +77,7 @@ type Listener struct {
 type ResponseHeader struct {
 	Status string // "default", a class such as "2xx", or a code such as "404"
 	Name   string // canonical
-	Values []string
+	Value  string
 }
 
 // Limits bound what one request may cost. A negative one is no limit.
@@ -210,7 +210,7 @@ func (l *Listener) fields() fields {
 			}
 		}),
 		"profiling": sub(func() fields {
-			return fields{"unauthenticated_pprof_access": boolean(&l.UnauthenticatedPprof)}
+			return fields{"unauthenticated_pprof_access": without(boolean(&l.UnauthenticatedPprof), "sys/pprof is not served")}
 		}),
 		"inflight_requests_logging": sub(func() fields {
 			return fields{"unauthenticated_in_flight_requests_access": boolean(&l.UnauthenticatedInFlight)}
@@ -296,31 +296,30 @@ func (l *Listener) addHeaders(d *decoder, status entry, headers *node) {
 	}
 	for _, h := range headers.entries {
 		name := textproto.CanonicalMIMEHeaderKey(h.key)
-		values, ok := headerValues(h.value)
+		value, ok := headerValue(h.value)
 		switch {
 		case strings.HasPrefix(name, "X-Vault-"):
 			d.fail(h.pos, "header %q cannot be set here: X-Vault- headers are the server's own", name)
 		case !ok || !validHeaderName(h.key):
 			d.fail(h.pos, "header %q must be a header name with a string or a list of strings", h.key)
 		default:
-			l.ResponseHeaders = append(l.ResponseHeaders, ResponseHeader{strings.ToLower(status.key), name, values})
+			l.ResponseHeaders = append(l.ResponseHeaders, ResponseHeader{strings.ToLower(status.key), name, value})
 		}
 	}
 }
 
-// headerValues is a string kept whole, commas and all, or a list.
-func headerValues(n *node) (values []string, ok bool) {
-	if scalar(n) {
-		values = []string{n.text}
-	} else if values, ok = parseList(n); !ok {
-		return nil, false
-	}
-	for _, v := range values {
-		if strings.ContainsAny(v, "\r\n\x00") {
-			return nil, false
+// headerValue is a string kept whole, commas and all, or a list, which becomes
+// one value as in Vault: that of a header with parameters.
+func headerValue(n *node) (value string, ok bool) {
+	value = n.text
+	if !scalar(n) {
+		values, ok := parseList(n)
+		if !ok {
+			return "", false
 		}
+		value = strings.Join(values, "; ")
 	}
-	return values, true
+	return value, !strings.ContainsAny(value, "\r\n\x00")
 }
 
 func validHeaderName(s string) bool {

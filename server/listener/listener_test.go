@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/fastness-dev/fastness/server/config"
 	"github.com/fastness-dev/fastness/server/listener"
@@ -206,5 +207,22 @@ func TestClientCertificates(t *testing.T) {
 	base.TLSRequireClientCert = true
 	if _, err := listener.Open(base, quiet); err == nil {
 		t.Error("client certificates are required, and there is no CA to verify them by")
+	}
+}
+
+// Each time limit of the file is one of HTTP's; a negative one is none.
+func TestTimeLimits(t *testing.T) {
+	unset := config.Timeouts{ReadHeader: 10 * time.Second, Read: 30 * time.Second, Idle: 5 * time.Minute}
+	for name, c := range map[string]struct {
+		conf config.Listener
+		want config.Timeouts
+	}{
+		"unset":    {config.Listener{}, unset},
+		"set":      {config.Listener{ReadHeaderTimeout: 1, ReadTimeout: 2, WriteTimeout: 3, IdleTimeout: 4}, config.Timeouts{ReadHeader: 1, Read: 2, Write: 3, Idle: 4}},
+		"negative": {config.Listener{ReadHeaderTimeout: -1, ReadTimeout: -1, WriteTimeout: -1, IdleTimeout: -1}, config.Timeouts{}},
+	} {
+		if got := opened(t, c.conf).Times(); got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
 	}
 }
