@@ -62,6 +62,7 @@ func (c *call) client() (*client.Client, error) {
 			return nil, local("Failed to get token: %w", err)
 		}
 	}
+	c.conf = conf
 	if strings.ContainsFunc(conf.Token, func(r rune) bool { return r < ' ' || r > '~' }) {
 		return nil, local("the token holds characters that cannot be printed and cannot be used")
 	}
