@@ -95,13 +95,16 @@ func (c Command) storeToken(token string) error {
 
 // banner says what was started, in the form that scripts around Vault read.
 func (c Command) banner(conf *config.Config) {
-	rows := [][2]string{{"Api Address", conf.APIAddr}, {"Cluster Address", conf.ClusterAddr}, {"Go Version", runtime.Version()}}
+	rows := [][2]string{{"Api Address", first(conf.APIAddr, conf.ListenerURL())}, {"Cluster Address", conf.ClusterAddr}, {"Go Version", runtime.Version()}}
 	for i, l := range conf.Listeners {
 		tls := "enabled"
-		if l.TLSDisable {
+		if l.TLSDisable || l.Type != "tcp" {
 			tls = "disabled"
 		}
-		rows = append(rows, [2]string{fmt.Sprintf("Listener %d", i+1), fmt.Sprintf("%s (addr: %q, tls: %q)", l.Type, l.Address, tls)})
+		limits := conf.Limits(l)
+		rows = append(rows, [2]string{fmt.Sprintf("Listener %d", i+1),
+			fmt.Sprintf("%s (addr: %q, max_request_duration: %q, max_request_size: \"%d\", tls: %q)",
+				l.Type, l.Address, limits.RequestDuration, limits.RequestSize, tls)})
 	}
 	rows = append(rows, [2]string{"Log Level", conf.Level()}, [2]string{"Storage", conf.Storage.Type}, [2]string{"Version", "Fastness v" + version.Get().Version})
 	width := 0

@@ -130,6 +130,7 @@ func serve(ts *testscript.TestScript, _ bool, args []string) {
 	addr := p.addr
 	defer func() {
 		ts.Setenv("VAULT_ADDR", p.scheme+"://"+addr)
+		ts.Setenv("ADDR", p.addr)
 		ts.Setenv("ADDR2", p.second)
 	}()
 	switch {
