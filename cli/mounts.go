@@ -113,7 +113,7 @@ func (m *mountFlags) engineOptions() any {
 func bindEnable(f *flags, t tree) action {
 	m := bindMountFlags(f, t.under != "")
 	path := f.text("path", "", "`Path` to enable it at; the type's name when not given.")
-	local_ := f.toggle("local", false, "Keep it on this cluster only.")
+	onlyHere := f.toggle("local", false, "Keep it on this cluster only.")
 	wrap := f.toggle("seal-wrap", false, "Wrap its critical values with the seal.")
 	entropy := f.toggle("external-entropy-access", false, "Let it draw from the external source of randomness.")
 	noCache := f.toggle("force-no-cache", false, "Do not cache its values.")
@@ -138,7 +138,7 @@ func bindEnable(f *flags, t tree) action {
 		config["force_no_cache"] = orNil(*noCache)
 		maps.DeleteFunc(config, func(_ string, v any) bool { return v == nil })
 		_, err = post(c, cl, t.at+at[:len(at)-1], object{
-			"type": kind, "description": orNil(*m.description), "local": orNil(*local_), "seal_wrap": orNil(*wrap),
+			"type": kind, "description": orNil(*m.description), "local": orNil(*onlyHere), "seal_wrap": orNil(*wrap),
 			"external_entropy_access": orNil(*entropy), "options": m.engineOptions(), "config": map[string]any(config),
 		})
 		if err != nil {
@@ -151,10 +151,7 @@ func bindEnable(f *flags, t tree) action {
 
 func bindDisable(t tree) action {
 	return func(c *call) error {
-		if err := c.want(1, 1); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(1, 1)
 		if err != nil {
 			return err
 		}
@@ -173,10 +170,7 @@ func bindDisable(t tree) action {
 func bindTune(f *flags, t tree) action {
 	m := bindMountFlags(f, t.under != "")
 	return func(c *call) error {
-		if err := c.want(1, 1); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(1, 1)
 		if err != nil {
 			return err
 		}
@@ -195,10 +189,7 @@ func bindTune(f *flags, t tree) action {
 
 func bindMove(t tree) action {
 	return func(c *call) error {
-		if err := c.want(2, 2); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(2, 2)
 		if err != nil {
 			return err
 		}

@@ -11,10 +11,7 @@ import (
 
 func bindStatus(*flags) action {
 	return func(c *call) error {
-		if err := c.want(0, 0); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(0, 0)
 		if err != nil {
 			return err
 		}
