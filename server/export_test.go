@@ -17,6 +17,9 @@ func (s *Server) Edge(conf *config.Config, i int) (http.Handler, func(*config.Co
 // SettingsOf are what conf says to sys.
 var SettingsOf = settings
 
+// NewLogger logs in a format.
+var NewLogger = newLogger
+
 // OpenLogFile opens the log file of conf.
 func OpenLogFile(conf *config.Config, now func() time.Time) (io.WriteCloser, error) {
 	return openLogFile(conf, now)

@@ -3,9 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,20 +14,6 @@ import (
 
 	"github.com/fastness-dev/fastness/server/config"
 )
-
-// Levels by the names that configuration and sys/loggers use.
-var levels = map[string]slog.Level{"trace": slog.LevelDebug - 4, "debug": slog.LevelDebug, "info": slog.LevelInfo,
-	"notice": slog.LevelInfo, "warn": slog.LevelWarn, "warning": slog.LevelWarn, "error": slog.LevelError, "err": slog.LevelError}
-
-// newLogger logs lines of key=value or of JSON to every writer.
-func newLogger(format string, level *slog.LevelVar, to ...io.Writer) *slog.Logger {
-	o := &slog.HandlerOptions{Level: level}
-	w := io.MultiWriter(to...)
-	if format == "json" {
-		return slog.New(slog.NewJSONHandler(w, o))
-	}
-	return slog.New(slog.NewTextHandler(w, o))
-}
 
 // A logFile is the file that log_file names. It is put aside under a name with
 // the time in it when it is full or old, and the oldest of those put aside are
