@@ -30,6 +30,7 @@ type Command struct {
 	Stderr  io.Writer
 	Getenv  func(string) string
 	Engines []engine.Type
+	Clock   func() time.Time // nil is time.Now
 }
 
 type flags struct {
@@ -104,6 +105,7 @@ func Run(ctx context.Context, c Command) int {
 }
 
 func (c Command) run(ctx context.Context, f *flags) error {
+	defer keepHeapFloor()()
 	conf, err := c.config(f)
 	if err != nil {
 		return err
@@ -124,7 +126,7 @@ func (c Command) run(ctx context.Context, f *flags) error {
 	if err != nil {
 		return err
 	}
-	o := Options{State: state, Log: log, Engines: c.Engines, Logger: logger, LogLevel: level,
+	o := Options{State: state, Log: log, Engines: c.Engines, Clock: c.Clock, Logger: logger, LogLevel: level,
 		Settings: settings(conf), Telemetry: conf.Telemetry}
 	if f.dev {
 		o.Settings.RootToken = f.devRoot

@@ -3,6 +3,7 @@ package server
 import (
 	"math"
 	"net/http"
+	"strings"
 
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/server/config"
@@ -42,10 +43,15 @@ func newDoor(l config.Listener, limits config.Limits) *door {
 	return d
 }
 
+// opens says that path needs no token here. All such paths are of sys.
+func (d *door) opens(path string) bool {
+	return strings.HasPrefix(path, "sys/") && d.open[path]
+}
+
 // tellsStrangers says that path is one that tells how the node is, and that is
 // open here: it answers while the node is sealed too, and is not recorded.
 func (d *door) tellsStrangers(path string) bool {
-	return d.open[path] && (path == "sys/metrics" || path == "sys/in-flight-req")
+	return d.opens(path) && (path == "sys/metrics" || path == "sys/in-flight-req")
 }
 
 func bound(v int64) int { return int(min(v, math.MaxInt)) }

@@ -17,6 +17,8 @@ import (
 	"github.com/fastness-dev/fastness/wire"
 )
 
+var strictTransport = []string{"max-age=31536000; includeSubDomains"}
+
 // An edge is what a listener asks of every request before it is one of the API,
 // and puts on every answer.
 type edge struct {
@@ -34,6 +36,11 @@ type edgeSettings struct {
 	byStatus  []config.ResponseHeader
 	logLevel  slog.Level // of the line for each request
 	logsLines bool
+}
+
+// isPlain says that there is nothing to add to an answer or to note of it.
+func (s *edgeSettings) isPlain() bool {
+	return len(s.always) == 0 && len(s.byStatus) == 0 && !s.logsLines
 }
 
 // newEdge is the handler of one listener, whose client says who a request is of.
@@ -58,17 +65,20 @@ func (e *edge) reload(lc config.Listener, conf *config.Config) {
 }
 
 func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	settings, start := e.settings.Load(), time.Now()
-	a := &answering{ResponseWriter: w, settings: settings}
 	if r.TLS != nil {
-		w.Header().Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+		w.Header()["Strict-Transport-Security"] = strictTransport
 	}
-	if client, err := e.client(r); err != nil {
-		wire.Fail(a, nil, engine.Bad("%s", err))
-	} else {
+	client, err := e.client(r)
+	if err == nil {
 		r = client
-		e.serve(a, r)
 	}
+	settings := e.settings.Load()
+	if settings.isPlain() {
+		e.serve(w, r, err)
+		return
+	}
+	start, a := time.Now(), &answering{ResponseWriter: w, settings: settings}
+	e.serve(a, r, err)
 	if settings.logsLines {
 		e.server.logger.Log(r.Context(), settings.logLevel, "completed_request", "start_time", start.UTC().Format(time.RFC3339),
 			"duration", time.Since(start).Round(time.Microsecond).String(), "client_address", r.RemoteAddr,
@@ -76,7 +86,12 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (e *edge) serve(w http.ResponseWriter, r *http.Request) {
+// serve answers r, or says why its client cannot be told.
+func (e *edge) serve(w http.ResponseWriter, r *http.Request, unknown error) {
+	if unknown != nil {
+		wire.Fail(w, nil, engine.Bad("%s", unknown))
+		return
+	}
 	if err := refused(e.conf, r.URL.Path); err != nil {
 		wire.Fail(w, nil, err)
 		return

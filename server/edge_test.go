@@ -28,7 +28,7 @@ import (
 //	config                      a new server of this HCL, unsealed, root token "root"
 //	reload                      its listeners take over another
 //	seal
-//	ask METHOD PATH [token=root] [listener=N] [show=(FIELDS)] [header=(A=B)]
+//	ask METHOD PATH [token=root|WRAPPED] [listener=N] [show=(FIELDS)] [header=(A=B)]
 //	log                         what was logged, without times
 //
 // An answer is shown as its status, the headers that are no fixed part of every
@@ -73,6 +73,7 @@ type edgeNode struct {
 	edges   []http.Handler
 	reloads []func(*config.Config)
 	log     *bytes.Buffer
+	wrapped string // the wrapping token of the last answer that was one
 }
 
 func parseConfig(t *testing.T, text string) *config.Config {
@@ -130,7 +131,7 @@ func (n *edgeNode) ask(t *testing.T, td *datadriven.TestData) string {
 	for _, a := range td.CmdArgs[2:] {
 		switch a.Key {
 		case "token":
-			r.Header.Set("X-Vault-Token", a.Vals[0])
+			r.Header.Set("X-Vault-Token", strings.ReplaceAll(a.Vals[0], "WRAPPED", n.wrapped))
 		case "listener":
 			a.Scan(t, 0, &at)
 		case "show":
@@ -166,6 +167,10 @@ func (n *edgeNode) ask(t *testing.T, td *datadriven.TestData) string {
 			}
 		}
 		return b.String()
+	}
+	var wrap struct{ Token string }
+	if json.Unmarshal(fields["wrap_info"], &wrap) == nil && wrap.Token != "" {
+		n.wrapped = wrap.Token
 	}
 	for _, name := range append([]string{"errors"}, show...) {
 		if v, ok := fields[name]; ok {
