@@ -276,13 +276,13 @@ func not(to *bool) setter {
 
 // setResponseHeaders reads {"default" = {"Name" = ["value"]}, "2xx" = {…}}.
 func (l *Listener) setResponseHeaders(d *decoder, e entry) {
-	for _, n := range d.blocks(e.key, e.value) {
+	for _, n := range blocksOf(e.value) {
 		for _, status := range n.entries {
 			if !validStatus(status.key) {
 				d.fail(status.pos, "%q must be \"default\", a class such as \"2xx\" or a status such as \"404\"", status.key)
 				continue
 			}
-			for _, headers := range d.blocks(status.key, status.value) {
+			for _, headers := range blocksOf(status.value) {
 				l.addHeaders(d, status, headers)
 			}
 		}

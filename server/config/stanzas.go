@@ -58,7 +58,7 @@ func (s *Storage) addRetryJoin(d *decoder, e entry) {
 	if len(s.RetryJoin) == 0 {
 		d.warn(e.pos, "%q is not served by this build: this node runs alone and does not join the others", e.key)
 	}
-	for _, n := range d.blocks(e.key, e.value) {
+	for _, n := range blocksOf(e.value) {
 		var j RetryJoin
 		d.stanza("retry_join", n, fields{
 			"leader_api_addr":         str(&j.LeaderAPIAddr),
