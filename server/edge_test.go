@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -30,6 +31,8 @@ import (
 //	seal
 //	ask METHOD PATH [token=root|WRAPPED] [listener=N] [show=(FIELDS)] [header=(A=B)]
 //	log                         what was logged, without times
+//	audit                       an audit device is enabled
+//	recorded                    the paths that it has recorded since
 //
 // An answer is shown as its status, the headers that are no fixed part of every
 // answer, errors, and the fields that are asked for.
@@ -56,6 +59,11 @@ func TestEdges(t *testing.T) {
 				return ""
 			case "ask":
 				return strings.ReplaceAll(n.ask(t, td), machine, "MACHINE")
+			case "audit":
+				n.auditLog = filepath.Join(t.TempDir(), "audit.log")
+				return n.request(http.MethodPost, "sys/audit/file", `{"type":"file","options":{"file_path":"`+n.auditLog+`"}}`)
+			case "recorded":
+				return n.recorded(t)
 			case "log":
 				defer n.log.Reset()
 				return times.ReplaceAllString(n.log.String(), "")
@@ -74,6 +82,42 @@ type edgeNode struct {
 	reloads []func(*config.Config)
 	log     *bytes.Buffer
 	wrapped string // the wrapping token of the last answer that was one
+
+	auditLog string // its file
+}
+
+// request is one by root, of which only the status is told.
+func (n *edgeNode) request(method, path, body string) string {
+	r := httptest.NewRequest(method, "/v1/"+path, strings.NewReader(body))
+	r.Header.Set("X-Vault-Token", "root")
+	w := httptest.NewRecorder()
+	n.edges[0].ServeHTTP(w, r)
+	return fmt.Sprintf("%d\n", w.Code)
+}
+
+func (n *edgeNode) recorded(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(n.auditLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(n.auditLog, 0); err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for line := range strings.Lines(string(text)) {
+		var e struct {
+			Type    string `json:"type"`
+			Request struct {
+				Path string `json:"path"`
+			} `json:"request"`
+		}
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&b, "%s %s\n", e.Type, e.Request.Path)
+	}
+	return b.String()
 }
 
 func parseConfig(t *testing.T, text string) *config.Config {

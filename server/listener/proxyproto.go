@@ -193,7 +193,7 @@ func readV2(r *bufio.Reader) (net.Addr, error) {
 }
 
 func v2Address(family byte, body []byte) (net.Addr, error) {
-	size := 0
+	var size int
 	switch family {
 	case 0x11: // TCP over IPv4
 		size = 4

@@ -30,7 +30,6 @@ func listenUnix(conf config.Listener) (_ net.Listener, remove func(), err error)
 	if err != nil {
 		return nil, nil, fmt.Errorf("listen on unix socket: %w", err)
 	}
-	socket.SetUnlinkOnClose(false) // it knows the private name only
 	if err := permit(path, conf); err != nil {
 		return nil, nil, errors.Join(err, socket.Close())
 	}
