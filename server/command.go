@@ -54,7 +54,8 @@ type override struct {
 func (c Command) parse() (*flags, error) {
 	f := &flags{}
 	fs := flag.NewFlagSet("server", flag.ContinueOnError)
-	fs.SetOutput(c.Stderr)
+	fs.SetOutput(io.Discard) // Run tells the error, once
+	fs.Usage = func() {}
 	list := func(to *[]string) func(string) error {
 		return func(s string) error { *to = append(*to, s); return nil }
 	}
@@ -68,14 +69,20 @@ func (c Command) parse() (*flags, error) {
 	fs.BoolVar(&f.devNoStore, "dev-no-store-token", false, "do not keep the root token in the token helper's file")
 	fs.BoolVar(&f.devNoKV, "dev-no-kv", false, "do not mount a KV engine at secret/")
 	for name, usage := range map[string]string{
-		"log-level": "`trace`, debug, info, warn or error", "log-format": "`standard` or json",
+		"log-level": "`level` of the log: trace, debug, info, warn or error", "log-format": "`form` of the log: standard or json",
 		"log-file": "log to this `file` too", "log-rotate-bytes": "put the log file aside at this `size`",
-		"log-rotate-duration": "put the log file aside at this `age`; 24h if not set", "log-rotate-max-files": "log files to keep `number`: 0 is all, -1 none",
+		"log-rotate-duration": "put the log file aside at this `age`; 24h if not set", "log-rotate-max-files": "`number` of log files to keep: 0 is all, -1 none",
 	} {
 		key := strings.ReplaceAll(name, "-", "_")
 		fs.Func(name, usage, func(v string) error { f.log = append(f.log, override{key, v}); return nil })
 	}
-	if err := fs.Parse(c.Args); err != nil {
+	err := fs.Parse(c.Args)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(c.Stdout, "Usage: fastness server [options]\n\nStarts a server, with -config or to try it out with -dev.\n\n")
+		fs.SetOutput(c.Stdout)
+		fs.PrintDefaults()
+	}
+	if err != nil {
 		return nil, err
 	}
 	if fs.NArg() > 0 {
