@@ -230,9 +230,12 @@ func openStorage(conf *config.Config, logger *slog.Logger) (storage.State, stora
 }
 
 // sharesNeedToken says whether a listener asks that rekey or generate-root need
-// a token. Then the routes do, and the doors of the other listeners open them.
+// a token, or is kept to a namespace, where neither is. Then the routes need one,
+// and the doors of the other listeners open them.
 func sharesNeedToken(conf *config.Config) bool {
-	return slices.ContainsFunc(conf.Listeners, func(l config.Listener) bool { return l.DisableUnauthedRekey || l.DisableUnauthedGenRoot })
+	return slices.ContainsFunc(conf.Listeners, func(l config.Listener) bool {
+		return l.DisableUnauthedRekey || l.DisableUnauthedGenRoot || l.ChrootNamespace != ""
+	})
 }
 
 func first(values ...string) string {

@@ -16,6 +16,7 @@ import (
 type door struct {
 	limits wire.Limits
 	open   map[string]bool // paths that need no token here
+	chroot string          // the namespace that requests' own are below; "" is the root
 
 	redactAddresses, redactClusterName, redactVersion bool
 }
@@ -25,7 +26,8 @@ func newDoor(l config.Listener, limits config.Limits) *door {
 		limits: wire.Limits{MaxBody: limits.RequestSize, MaxDepth: bound(limits.JSONDepth), MaxString: bound(limits.JSONString),
 			MaxFields: bound(limits.JSONObject), MaxItems: bound(limits.JSONArray), MaxTokens: bound(limits.JSONTokens),
 			MaxToken: bound(limits.TokenHeader)},
-		open: map[string]bool{},
+		open:   map[string]bool{},
+		chroot: l.ChrootNamespace,
 
 		redactAddresses: l.RedactAddresses, redactClusterName: l.RedactClusterName, redactVersion: l.RedactVersion,
 	}
@@ -41,6 +43,14 @@ func newDoor(l config.Listener, limits config.Limits) *door {
 	unlock(!l.DisableUnauthedRekey, "sys/rekey/init", "sys/rekey/update", "sys/rekey/verify")
 	unlock(!l.DisableUnauthedGenRoot, "sys/generate-root/attempt", "sys/generate-root/update")
 	return d
+}
+
+// namespace is the one that a request is for, by its header's.
+func (d *door) namespace(asked string) string {
+	if d.chroot == "" || asked == "" {
+		return d.chroot + asked
+	}
+	return d.chroot + "/" + asked
 }
 
 // opens says that path needs no token here. All such paths are of sys.
@@ -98,11 +108,18 @@ func refused(l config.Listener, path string) error {
 		return engine.Status(http.StatusForbidden, "metrics endpoint is disabled for this listener")
 	case (l.MetricsOnly || l.Role == "metrics_only") && path != metrics:
 		return engine.Status(http.StatusNotFound, "this listener only serves the metrics endpoint")
-	case l.DisableReplicationStatus && replicationStatus[path]:
+	case l.DisableReplicationStatus && isReplicationStatus(path):
 		return engine.Status(http.StatusForbidden, "replication status endpoints are disabled for this listener")
 	}
 	return nil
 }
 
-var replicationStatus = map[string]bool{"/v1/sys/replication/status": true,
-	"/v1/sys/replication/dr/status": true, "/v1/sys/replication/performance/status": true}
+// isReplicationStatus knows the paths below a namespace too.
+func isReplicationStatus(path string) bool {
+	for _, p := range []string{"/sys/replication/status", "/sys/replication/dr/status", "/sys/replication/performance/status"} {
+		if strings.HasSuffix(path, p) {
+			return true
+		}
+	}
+	return false
+}

@@ -54,6 +54,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, d *door) {
 		wire.Fail(w, q, err)
 		return
 	}
+	q.Namespace = d.namespace(q.Namespace)
 	defer s.inflight.end(s.inflight.begin(q))
 	x := &exchange{door: d, q: q, asked: q.Path}
 	defer s.interrupted(x)

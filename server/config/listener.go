@@ -71,6 +71,7 @@ type Listener struct {
 	RedactVersion     bool
 
 	ResponseHeaders []ResponseHeader // custom_response_headers
+	ChrootNamespace string           // path without outer slashes, under which all requests here are; "" is the root
 }
 
 // A ResponseHeader is put on answers of some status.
@@ -232,13 +233,12 @@ func (l *Listener) fields() fields {
 	return table
 }
 
-// setChroot refuses what, left out, would show a listener's clients more than
-// the operator meant them to see.
+// setChroot keeps the path of a namespace as namespaces are named.
 func (l *Listener) setChroot(d *decoder, e entry) {
 	var ns string
 	str(&ns)(d, e)
-	if strings.Trim(ns, "/") != "" && ns != "root" {
-		d.fail(e.pos, "\"chroot_namespace\" is not served by this build, and without it this listener would reach every namespace: remove the listener or the key")
+	if l.ChrootNamespace = strings.Trim(ns, "/"); l.ChrootNamespace == "root" {
+		l.ChrootNamespace = ""
 	}
 }
 
