@@ -16,6 +16,7 @@ import (
 type door struct {
 	limits wire.Limits
 	open   map[string]bool // paths that need no token here
+	pprof  bool            // so do those of sys/pprof
 	chroot string          // the namespace that requests' own are below; "" is the root
 
 	redactAddresses, redactClusterName, redactVersion bool
@@ -27,6 +28,7 @@ func newDoor(l config.Listener, limits config.Limits) *door {
 			MaxFields: bound(limits.JSONObject), MaxItems: bound(limits.JSONArray), MaxTokens: bound(limits.JSONTokens),
 			MaxToken: bound(limits.TokenHeader)},
 		open:   map[string]bool{},
+		pprof:  l.UnauthenticatedPprof,
 		chroot: l.ChrootNamespace,
 
 		redactAddresses: l.RedactAddresses, redactClusterName: l.RedactClusterName, redactVersion: l.RedactVersion,
@@ -55,13 +57,15 @@ func (d *door) namespace(asked string) string {
 
 // opens says that path needs no token here. All such paths are of sys.
 func (d *door) opens(path string) bool {
-	return strings.HasPrefix(path, "sys/") && d.open[path]
+	return strings.HasPrefix(path, "sys/") && (d.open[path] || d.pprof && isPprof(path))
 }
+
+func isPprof(path string) bool { return path == "sys/pprof" || strings.HasPrefix(path, "sys/pprof/") }
 
 // tellsStrangers says that path is one that tells how the node is, and that is
 // open here: it answers while the node is sealed too, and is not recorded.
 func (d *door) tellsStrangers(path string) bool {
-	return d.opens(path) && (path == "sys/metrics" || path == "sys/in-flight-req")
+	return d.opens(path) && (path == "sys/metrics" || path == "sys/in-flight-req" || isPprof(path))
 }
 
 func bound(v int64) int { return int(min(v, math.MaxInt)) }

@@ -211,7 +211,7 @@ func (l *Listener) fields() fields {
 			}
 		}),
 		"profiling": sub(func() fields {
-			return fields{"unauthenticated_pprof_access": without(boolean(&l.UnauthenticatedPprof), "sys/pprof is not served")}
+			return fields{"unauthenticated_pprof_access": boolean(&l.UnauthenticatedPprof)}
 		}),
 		"inflight_requests_logging": sub(func() fields {
 			return fields{"unauthenticated_in_flight_requests_access": boolean(&l.UnauthenticatedInFlight)}
