@@ -131,14 +131,22 @@ func (n *node) reload() {
 	n.logger.Info("reloaded certificates, log level, response headers and audit files")
 }
 
+// adopt takes over what a listener or the log may change while it is open, and
+// says what it leaves.
 func (n *node) adopt(conf *config.Config) {
 	setLevel(n.server.level, conf.Level())
+	left := len(conf.Listeners) != len(n.places)
 	for _, p := range n.places {
 		i := slices.IndexFunc(conf.Listeners, func(l config.Listener) bool {
 			return l.Type == p.conf.Type && l.Address == p.conf.Address
 		})
-		if i >= 0 {
-			p.edge.reload(conf.Listeners[i], conf)
+		if i < 0 {
+			left = true
+			continue
 		}
+		p.edge.reload(conf.Listeners[i], conf)
+	}
+	if left {
+		n.logger.Warn("listeners are opened and closed by a restart only: they stay as they are")
 	}
 }

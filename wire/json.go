@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -50,16 +49,10 @@ func checkShape(b []byte, l Limits) error {
 		count  int
 	}
 	var stack []level
-	tokens := 0
+	tokens := 0 // brackets and values, keys among them
 	for i := 0; i < len(b); i++ {
 		switch b[i] {
-		case ' ', '\t', '\r', '\n', ':', ',':
-		default:
-			if tokens++; tokens > l.MaxTokens {
-				return fail(http.StatusBadRequest, fmt.Sprintf("JSON input has more than %d tokens", l.MaxTokens))
-			}
-		}
-		switch b[i] {
+		case ' ', '\t', '\r', '\n', ':':
 		case '"':
 			start := i
 			for i++; i < len(b) && b[i] != '"'; i++ {
@@ -70,15 +63,18 @@ func checkShape(b []byte, l Limits) error {
 			if i-start-1 > l.MaxString {
 				return fail(http.StatusBadRequest, fmt.Sprintf("JSON input has a string of more than %d bytes", l.MaxString))
 			}
+			tokens++
 		case '{', '[':
 			if len(stack) >= l.MaxDepth {
 				return fail(http.StatusBadRequest, fmt.Sprintf("JSON input is nested deeper than %d levels", l.MaxDepth))
 			}
 			stack = append(stack, level{object: b[i] == '{'})
+			tokens++
 		case '}', ']':
 			if len(stack) > 0 {
 				stack = stack[:len(stack)-1]
 			}
+			tokens++
 		case ',':
 			if len(stack) == 0 {
 				continue
@@ -91,12 +87,23 @@ func checkShape(b []byte, l Limits) error {
 			if !top.object && top.count >= l.MaxItems {
 				return fail(http.StatusBadRequest, fmt.Sprintf("JSON input has an array of more than %d elements", l.MaxItems))
 			}
-		case ' ', '\t', '\r', '\n', ':':
 		default: // a number or a word, to its end
-			for i+1 < len(b) && !strings.ContainsRune(",]} \t\r\n:\"[{", rune(b[i+1])) {
+			for i+1 < len(b) && !endsWord(b[i+1]) {
 				i++
 			}
+			tokens++
+		}
+		if tokens > l.MaxTokens {
+			return fail(http.StatusBadRequest, fmt.Sprintf("JSON input has more than %d tokens", l.MaxTokens))
 		}
 	}
 	return nil
+}
+
+func endsWord(c byte) bool {
+	switch c {
+	case ',', ':', ']', '}', '[', '{', '"', ' ', '\t', '\r', '\n':
+		return true
+	}
+	return false
 }
