@@ -17,12 +17,13 @@ type tree struct {
 	at      string // of the server: sys/mounts/ or sys/auth/
 	under   string // put in front of paths by sys/remount
 	thing   string // "secrets engine"
-	enabled string // what -enable says
+	enabled string // what enable says, of the type and the path
+	refused string // and when it is refused, of the type and the error
 }
 
 var (
-	secretsTree = tree{"sys/mounts/", "", "secrets engine", "Success! Enabled the %s secrets engine at: %s"}
-	authTree    = tree{"sys/auth/", "auth/", "auth method", "Success! Enabled %s auth method at: %s"}
+	secretsTree = tree{"sys/mounts/", "", "secrets engine", "Success! Enabled the %s secrets engine at: %s", "Error enabling: %[2]w"}
+	authTree    = tree{"sys/auth/", "auth/", "auth method", "Success! Enabled %s auth method at: %s", "Error enabling %s auth: %w"}
 )
 
 // mountFlags are a mount's settings. Only those that were given are sent.
@@ -142,7 +143,7 @@ func bindEnable(f *flags, t tree) action {
 			"external_entropy_access": orNil(*entropy), "options": m.engineOptions(), "config": map[string]any(config),
 		})
 		if err != nil {
-			return remote("Error enabling: %w", err)
+			return remote(t.refused, kind, err)
 		}
 		c.ui.success(t.enabled, kind, at)
 		return nil

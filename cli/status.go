@@ -40,7 +40,10 @@ func sealStatus(c *call, cl *client.Client) (object, error) {
 // server is unsealed.
 func (c *call) showStatus(cl *client.Client, s object) error {
 	leader := object{}
-	if s["sealed"] != true {
+	if s["sealed"] == true {
+		// A sealed server tells no leader, but of this storage that it has one.
+		leader["ha_enabled"] = s.text("storage_type") == "raft"
+	} else {
 		// A server that cannot tell its leader has still a seal status to show.
 		_ = live(cl).JSON(c.ctx, client.Request{Method: http.MethodGet, Path: "sys/leader", NoToken: true}, &leader)
 	}

@@ -95,7 +95,11 @@ func (c Command) storeToken(token string) error {
 
 // banner says what was started, in the form that scripts around Vault read.
 func (c Command) banner(conf *config.Config) {
-	rows := [][2]string{{"Api Address", first(conf.APIAddr, conf.ListenerURL())}, {"Cluster Address", conf.ClusterAddr}, {"Go Version", runtime.Version()}}
+	rows := [][2]string{{"Api Address", first(conf.APIAddr, conf.ListenerURL())}}
+	if conf.ClusterAddr != "" {
+		rows = append(rows, [2]string{"Cluster Address", conf.ClusterAddr})
+	}
+	rows = append(rows, [2]string{"Go Version", runtime.Version()})
 	for i, l := range conf.Listeners {
 		tls := "enabled"
 		if l.TLSDisable || l.Type != "tcp" {
