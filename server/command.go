@@ -51,11 +51,8 @@ type override struct {
 	key, value string
 }
 
-func (c Command) parse() (*flags, error) {
-	f := &flags{}
-	fs := flag.NewFlagSet("server", flag.ContinueOnError)
-	fs.SetOutput(io.Discard) // Run tells the error, once
-	fs.Usage = func() {}
+// bind declares the flags; of some, the environment has the default.
+func (f *flags) bind(fs *flag.FlagSet, getenv func(string) string) {
 	list := func(to *[]string) func(string) error {
 		return func(s string) error { *to = append(*to, s); return nil }
 	}
@@ -64,8 +61,8 @@ func (c Command) parse() (*flags, error) {
 	fs.BoolVar(&f.devTLS, "dev-tls", false, "as -dev, over TLS with a certificate made for it")
 	fs.StringVar(&f.devTLSDir, "dev-tls-cert-dir", "", "`directory` for the certificate of -dev-tls")
 	fs.Func("dev-tls-san", "another `name` for the certificate of -dev-tls; may be repeated", list(&f.devTLSSANs))
-	fs.StringVar(&f.devRoot, "dev-root-token-id", c.Getenv("VAULT_DEV_ROOT_TOKEN_ID"), "root `token` of -dev")
-	fs.StringVar(&f.devAddress, "dev-listen-address", c.Getenv("VAULT_DEV_LISTEN_ADDRESS"), "`address` of -dev, 127.0.0.1:8200 if not set")
+	fs.StringVar(&f.devRoot, "dev-root-token-id", getenv("VAULT_DEV_ROOT_TOKEN_ID"), "root `token` of -dev")
+	fs.StringVar(&f.devAddress, "dev-listen-address", getenv("VAULT_DEV_LISTEN_ADDRESS"), "`address` of -dev, 127.0.0.1:8200 if not set")
 	fs.BoolVar(&f.devNoStore, "dev-no-store-token", false, "do not keep the root token in the token helper's file")
 	fs.BoolVar(&f.devNoKV, "dev-no-kv", false, "do not mount a KV engine at secret/")
 	for name, usage := range map[string]string{
@@ -76,6 +73,14 @@ func (c Command) parse() (*flags, error) {
 		key := strings.ReplaceAll(name, "-", "_")
 		fs.Func(name, usage, func(v string) error { f.log = append(f.log, override{key, v}); return nil })
 	}
+}
+
+func (c Command) parse() (*flags, error) {
+	f := &flags{}
+	fs := flag.NewFlagSet("server", flag.ContinueOnError)
+	fs.SetOutput(io.Discard) // Run tells the error, once
+	fs.Usage = func() {}
+	f.bind(fs, c.Getenv)
 	err := fs.Parse(c.Args)
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(c.Stdout, "Usage: fastness server [options]\n\nStarts a server, with -config or to try it out with -dev.\n\n")
