@@ -226,3 +226,25 @@ func TestTimeLimits(t *testing.T) {
 		}
 	}
 }
+
+// HTTP/2 is spoken over TLS, before and after a reload, to whoever knows it.
+func TestHTTP2OverTLS(t *testing.T) {
+	ca, cert, key := certificate(t, t.TempDir())
+	l := serveWith(t, config.Listener{Type: "tcp", Address: "127.0.0.1:0", TLSCertFile: cert, TLSKeyFile: key},
+		func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Proto) })
+	for _, c := range []struct {
+		http2 bool
+		want  string
+	}{{true, "HTTP/2.0"}, {false, "HTTP/1.1"}, {true, "HTTP/2.0"}} {
+		asks := client(t, ca)
+		tr := asks.Transport.(*http.Transport)
+		tr.ForceAttemptHTTP2, tr.DisableKeepAlives = c.http2, !c.http2
+		if got := body(t, asks, "https://"+l.Addr().String()); got != c.want {
+			t.Errorf("spoke %s, want %s", got, c.want)
+		}
+		tr.CloseIdleConnections()
+		if err := l.Reload(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
