@@ -133,12 +133,13 @@ func (c Command) run(ctx context.Context, f *flags) error {
 		defer func() { _ = file.Close() }() // nothing is logged after it
 		sinks = append(sinks, file)
 	}
-	logger := newLogger(conf.LogFormat, level, sinks...)
+	tap := NewLogTap()
+	logger := slog.New(tap.Over(newHandler(conf.LogFormat, level, sinks...)))
 	state, log, err := openStorage(conf, logger)
 	if err != nil {
 		return err
 	}
-	o := Options{State: state, Log: log, Engines: c.Engines, Clock: c.Clock, Logger: logger, LogLevel: level,
+	o := Options{State: state, Log: log, Engines: c.Engines, Clock: c.Clock, Logger: logger, LogLevel: level, LogTap: tap,
 		Settings: settings(conf), Telemetry: conf.Telemetry}
 	if f.dev {
 		o.Settings.RootToken = f.devRoot

@@ -103,12 +103,31 @@ func (e *edge) serve(w http.ResponseWriter, r *http.Request, unknown error) {
 	if origin := r.Header.Get("Origin"); origin != "" && e.server.sys.Serving() && e.server.cors(w, r, origin) {
 		return
 	}
-	if e.deadline > 0 {
+	if isUI(r.URL.Path) && e.server.sys.Serving() {
+		e.server.headings(w, r)
+	}
+	if e.deadline > 0 && r.URL.Path != "/v1/sys/monitor" { // which lasts as long as somebody looks
 		ctx, cancel := context.WithTimeout(r.Context(), e.deadline)
 		defer cancel()
 		r = r.WithContext(ctx)
 	}
 	e.api.ServeHTTP(w, r)
+}
+
+func isUI(path string) bool { return path == "/ui" || strings.HasPrefix(path, "/ui/") }
+
+// headings puts the headers of sys/config/ui/headers on an answer of the UI.
+func (s *Server) headings(w http.ResponseWriter, r *http.Request) {
+	err := s.store.View(r.Context(), func(tx *storage.Tx) error {
+		h, err := s.sys.UIHeaders(tx)
+		for name, values := range h {
+			w.Header()[name] = values
+		}
+		return err
+	})
+	if err != nil {
+		s.logger.Error("read the headers of the user interface", "error", err)
+	}
 }
 
 // cors applies sys/config/cors. It returns true when it has answered.
@@ -134,12 +153,20 @@ func (s *Server) cors(w http.ResponseWriter, r *http.Request, origin string) boo
 	if r.Method != http.MethodOptions {
 		return false
 	}
-	h.Set("Access-Control-Allow-Methods", "DELETE, GET, OPTIONS, POST, PUT, LIST, PATCH")
+	h.Set("Cache-Control", "no-store")
+	if !slices.Contains(corsMethods, r.Header.Get("Access-Control-Request-Method")) {
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return true
+	}
+	h.Set("Access-Control-Allow-Methods", strings.Join(corsMethods, ","))
 	h.Set("Access-Control-Allow-Headers", strings.Join(c.Headers, ","))
 	h.Set("Access-Control-Max-Age", "300")
-	w.WriteHeader(http.StatusNoContent)
+	w.WriteHeader(http.StatusOK)
 	return true
 }
+
+// corsMethods are what pages of other origins may ask for.
+var corsMethods = []string{"DELETE", "GET", "OPTIONS", "POST", "PUT", "LIST", "PATCH"}
 
 // answering puts a listener's custom_response_headers on an answer and notes
 // its status. The headers of the code win over those of its class, and these

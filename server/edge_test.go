@@ -29,7 +29,7 @@ import (
 //	config                      a new server of this HCL, unsealed, root token "root"
 //	reload                      its listeners take over another
 //	seal
-//	ask METHOD PATH [token=root|WRAPPED] [listener=N] [show=(FIELDS)] [header=(A=B)]
+//	ask METHOD PATH [token=root] [listener=N] [show=(FIELDS)] [header=(A=B)]
 //	log                         what was logged, without times
 //	audit                       an audit device is enabled
 //	recorded                    the paths that it has recorded since
@@ -77,12 +77,10 @@ func TestEdges(t *testing.T) {
 var times = regexp.MustCompile(`(time|start_time|duration)=\S+ ?`)
 
 type edgeNode struct {
-	s       *server.Server
-	edges   []http.Handler
-	reloads []func(*config.Config)
-	log     *bytes.Buffer
-	wrapped string // the wrapping token of the last answer that was one
-
+	s        *server.Server
+	edges    []http.Handler
+	reloads  []func(*config.Config)
+	log      *bytes.Buffer
 	auditLog string // its file
 }
 
@@ -175,7 +173,7 @@ func (n *edgeNode) ask(t *testing.T, td *datadriven.TestData) string {
 	for _, a := range td.CmdArgs[2:] {
 		switch a.Key {
 		case "token":
-			r.Header.Set("X-Vault-Token", strings.ReplaceAll(a.Vals[0], "WRAPPED", n.wrapped))
+			r.Header.Set("X-Vault-Token", a.Vals[0])
 		case "listener":
 			a.Scan(t, 0, &at)
 		case "show":
@@ -211,10 +209,6 @@ func (n *edgeNode) ask(t *testing.T, td *datadriven.TestData) string {
 			}
 		}
 		return b.String()
-	}
-	var wrap struct{ Token string }
-	if json.Unmarshal(fields["wrap_info"], &wrap) == nil && wrap.Token != "" {
-		n.wrapped = wrap.Token
 	}
 	for _, name := range append([]string{"errors"}, show...) {
 		if v, ok := fields[name]; ok {

@@ -17,8 +17,8 @@ func (s *Server) Edge(conf *config.Config, i int) (http.Handler, func(*config.Co
 // SettingsOf are what conf says to sys.
 var SettingsOf = settings
 
-// NewLogger logs in a format.
-var NewLogger = newLogger
+// NewHandler logs in a format.
+var NewHandler = newHandler
 
 // OpenLogFile opens the log file of conf.
 func OpenLogFile(conf *config.Config, now func() time.Time) (io.WriteCloser, error) {

@@ -26,14 +26,14 @@ const levelTrace = slog.LevelDebug - 4
 // module is the one logger there is.
 const module = "core"
 
-// newLogger logs in a format, "json" or text, to every writer.
-func newLogger(format string, level slog.Leveler, to ...io.Writer) *slog.Logger {
+// newHandler logs in a format, "json" or text, to every writer.
+func newHandler(format string, level slog.Leveler, to ...io.Writer) slog.Handler {
 	w := io.MultiWriter(to...)
 	if format == "json" {
 		h := slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: asVault})
-		return slog.New(h).With("@module", module)
+		return h.WithAttrs([]slog.Attr{slog.String("@module", module)})
 	}
-	return slog.New(&textLog{level: level, out: &lockedWriter{w: w}})
+	return &textLog{level: level, out: &lockedWriter{w: w}}
 }
 
 func asVault(groups []string, a slog.Attr) slog.Attr {

@@ -40,7 +40,7 @@ func TestLogFormats(t *testing.T) {
 `,
 	} {
 		var first, second bytes.Buffer
-		log := slog.New(stamped{server.NewLogger(format, level, &first, &second).Handler()})
+		log := slog.New(stamped{server.NewHandler(format, level, &first, &second)})
 		ctx := t.Context()
 		log.Log(ctx, slog.LevelDebug-4, "small")
 		log.Debug("with a value", "n", 1)
@@ -58,7 +58,7 @@ func TestLogFormats(t *testing.T) {
 	}
 	level.Set(slog.LevelWarn)
 	var out bytes.Buffer
-	server.NewLogger("standard", level, &out).Info("quiet")
+	slog.New(server.NewHandler("standard", level, &out)).Info("quiet")
 	if out.Len() > 0 {
 		t.Errorf("below the level: %s", out.String())
 	}

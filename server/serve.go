@@ -91,6 +91,7 @@ func (n *node) open() error {
 
 // drain lets the requests under way finish, on all listeners at a time.
 func (n *node) drain() {
+	n.server.logs.End() // who follows the log would never be drained
 	end, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	done := make(chan struct{})

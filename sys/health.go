@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/storage"
 )
 
 type healthRequest struct {
@@ -84,6 +85,9 @@ type Leader struct {
 
 func (s *System) leader(v engine.View, _ engine.None) (*Leader, error) {
 	a := &Leader{HAEnabled: s.Settings.StorageType == "raft"}
+	if a.HAEnabled && !s.Serving() {
+		return nil, storage.ErrSealed
+	}
 	if a.HAEnabled {
 		a.IsSelf, a.ActiveTime, a.Address, a.ClusterAddress = true, s.started.UTC(), s.Settings.APIAddr, s.Settings.ClusterAddr
 		a.Committed, a.Applied = v.Index(), v.Index()

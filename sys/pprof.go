@@ -4,87 +4,114 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"runtime/pprof"
 	"runtime/trace"
+	"strings"
 	"time"
 
 	"github.com/fastness-dev/fastness/engine"
 )
 
-// sys/pprof shows what the process does, in the form that `go tool pprof` reads.
+// Profiles of the process, for "go tool pprof" and "vault debug".
 
-type pprofRequest struct {
-	Name    string `path:"name" doc:"Kind of the profile."`
-	Debug   int    `json:"debug" doc:"1 or 2 gives text in place of the binary form."`
-	Seconds int    `json:"seconds" doc:"How long to take a profile or trace: 30 or 1 if not set."`
+type profileRequest struct {
+	Name  string `path:"name"`
+	Debug int    `json:"debug" doc:"1 for text that people read."`
 }
 
-// pprofIndex lists the profiles, and those that are taken over a time.
-func (s *System) pprofIndex(context.Context, *engine.Caller, engine.None) (*engine.Raw, error) {
-	var b bytes.Buffer
-	for _, p := range pprof.Profiles() {
-		fmt.Fprintf(&b, "%s %d\n", p.Name(), p.Count())
-	}
-	b.WriteString("cmdline\nprofile\ntrace\n")
-	return &engine.Raw{ContentType: "text/plain; charset=utf-8", Body: b.Bytes()}, nil
-}
+// profileNames are the profiles that a moment is enough for.
+const profileNames = "{name:allocs|block|goroutine|heap|mutex|threadcreate}"
 
-func (s *System) pprofProfile(ctx context.Context, _ *engine.Caller, req pprofRequest) (*engine.Raw, error) {
-	switch req.Name {
-	case "cmdline":
-		// The arguments may hold a root token.
-		return &engine.Raw{ContentType: "text/plain; charset=utf-8", Body: []byte(os.Args[0])}, nil
-	case "profile":
-		return over(ctx, req.Seconds, 30, pprof.StartCPUProfile, pprof.StopCPUProfile)
-	case "trace":
-		return over(ctx, req.Seconds, 1, trace.Start, trace.Stop)
-	}
+func (s *System) profile(_ engine.View, req profileRequest) (*engine.Raw, error) {
 	p := pprof.Lookup(req.Name)
 	if p == nil {
-		return nil, engine.Status(http.StatusNotFound, "there is no profile %q", req.Name)
+		return nil, engine.Missing("unknown profile")
 	}
 	var b bytes.Buffer
 	if err := p.WriteTo(&b, req.Debug); err != nil {
 		return nil, fmt.Errorf("write profile: %w", err)
 	}
-	kind := "application/octet-stream"
-	if req.Debug != 0 {
-		kind = "text/plain; charset=utf-8"
+	a := &engine.Raw{ContentType: "application/octet-stream", Body: b.Bytes()}
+	if req.Debug > 0 {
+		a.ContentType = "text/plain; charset=utf-8"
 	}
-	return &engine.Raw{ContentType: kind, Body: b.Bytes()}, nil
+	return a, nil
 }
 
-// over takes what start writes until stop, after so many seconds. There is one
-// of a kind at a time in a process.
-func over(ctx context.Context, seconds, unset int, start func(io.Writer) error, stop func()) (*engine.Raw, error) {
-	if seconds == 0 {
-		seconds = unset
-	}
-	if seconds < 0 || seconds > 3600 {
-		return nil, engine.Bad("seconds must be from 1 to 3600")
-	}
+func (s *System) profileIndex(engine.View, engine.None) (*engine.Raw, error) {
 	var b bytes.Buffer
-	if err := start(&b); err != nil {
-		return nil, engine.Bad("another is being taken: try again when it is done")
+	b.WriteString("<html><head><title>pprof</title></head><body><ul>\n")
+	for _, p := range pprof.Profiles() {
+		fmt.Fprintf(&b, "<li>%d <a href=\"pprof/%s?debug=1\">%s</a></li>\n", p.Count(), p.Name(), p.Name())
 	}
-	done := time.NewTimer(time.Duration(seconds) * time.Second)
-	defer done.Stop()
+	b.WriteString("</ul></body></html>\n")
+	return &engine.Raw{ContentType: "text/html; charset=utf-8", Body: b.Bytes()}, nil
+}
+
+// commandLine has NULs between the words, as in /proc.
+func (s *System) commandLine(engine.View, engine.None) (*engine.Raw, error) {
+	return &engine.Raw{ContentType: "text/plain; charset=utf-8", Body: []byte(strings.Join(os.Args, "\x00"))}, nil
+}
+
+// symbols says that the binary has its own: pprof needs to ask no more.
+func (s *System) symbols(engine.View, engine.None) (*engine.Raw, error) {
+	return &engine.Raw{ContentType: "text/plain; charset=utf-8", Body: []byte("num_symbols: 1\n")}, nil
+}
+
+type spanRequest struct {
+	Seconds int `json:"seconds" doc:"How long to look."`
+}
+
+// maxSpan bounds a look at the running process.
+const maxSpan = 10 * time.Minute
+
+// span waits for as long as was asked for, or until the client goes.
+func (r spanRequest) span(ctx context.Context, standard time.Duration) error {
+	d := time.Duration(r.Seconds) * time.Second
+	switch {
+	case r.Seconds == 0:
+		d = standard
+	case r.Seconds < 0 || r.Seconds > int(maxSpan/time.Second):
+		return engine.Bad("seconds must be from 1 to %d", int(maxSpan/time.Second))
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
 	select {
-	case <-done.C:
-		stop()
-		return &engine.Raw{ContentType: "application/octet-stream", Body: b.Bytes()}, nil
 	case <-ctx.Done():
-		stop()
-		return nil, ctx.Err()
+	case <-t.C:
 	}
+	return nil
+}
+
+func (s *System) processorProfile(ctx context.Context, _ *engine.Caller, req spanRequest) (*engine.Raw, error) {
+	var b bytes.Buffer
+	if err := pprof.StartCPUProfile(&b); err != nil {
+		return nil, engine.Status(http.StatusConflict, "somebody else profiles the processor: try again when they are done")
+	}
+	err := req.span(ctx, 30*time.Second)
+	pprof.StopCPUProfile()
+	return &engine.Raw{ContentType: "application/octet-stream", Body: b.Bytes()}, err
+}
+
+func (s *System) trace(ctx context.Context, _ *engine.Caller, req spanRequest) (*engine.Raw, error) {
+	var b bytes.Buffer
+	if err := trace.Start(&b); err != nil {
+		return nil, engine.Status(http.StatusConflict, "somebody else traces: try again when they are done")
+	}
+	err := req.span(ctx, time.Second)
+	trace.Stop()
+	return &engine.Raw{ContentType: "application/octet-stream", Body: b.Bytes()}, err
 }
 
 func pprofRoutes() engine.Routes[System] {
 	return engine.Routes[System]{
-		engine.Outside("pprof", engine.OpRead, (*System).pprofIndex).Sudo().RootNamespace().Doc("List the profiles of the process."),
-		engine.Outside("pprof/{name}", engine.OpRead, (*System).pprofProfile).Sudo().RootNamespace().Doc("Take a profile of the process."),
+		engine.Read("pprof", (*System).profileIndex).RootNamespace().Doc("List the profiles of the process."),
+		engine.Read("pprof/cmdline", (*System).commandLine).RootNamespace().Doc("Show the command line."),
+		engine.Read("pprof/symbol", (*System).symbols).RootNamespace().Doc("Say that the binary has its symbols."),
+		engine.Read("pprof/"+profileNames, (*System).profile).RootNamespace().Doc("Show a profile."),
+		engine.Outside("pprof/profile", engine.OpRead, (*System).processorProfile).RootNamespace().Doc("Profile the processor for a while."),
+		engine.Outside("pprof/trace", engine.OpRead, (*System).trace).RootNamespace().Doc("Trace the process for a while."),
 	}
 }

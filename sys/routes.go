@@ -19,6 +19,7 @@ var parts = []func() engine.Routes[System]{
 	rootRoutes,
 	rekeyRoutes,
 	observeRoutes,
+	counterRoutes,
 	pprofRoutes,
 	configRoutes,
 	rawRoutes,
