@@ -19,6 +19,7 @@ import (
 	"github.com/fastness-dev/fastness/lease"
 	"github.com/fastness-dev/fastness/mount"
 	"github.com/fastness-dev/fastness/schedule"
+	"github.com/fastness-dev/fastness/server/config"
 	"github.com/fastness-dev/fastness/storage"
 	"github.com/fastness-dev/fastness/storage/barrier"
 	"github.com/fastness-dev/fastness/sys"
@@ -35,6 +36,8 @@ type Options struct {
 	LogLevel *slog.LevelVar
 	LogTap   *LogTap          // what Logger writes through; nil lets nobody follow the log
 	Clock    func() time.Time // nil is time.Now
+	// Telemetry says how metrics are named and which are told.
+	Telemetry config.Telemetry
 	// Seed adds mounts to a new cluster.
 	Seed func(tx *storage.Tx, mounts *mount.Mounts) error
 }
@@ -84,7 +87,7 @@ func New(o Options) (*Server, error) {
 		o.LogTap = NewLogTap()
 	}
 	s := &Server{barrier: barrier.New(), policies: policy.NewStore(), logger: o.Logger, level: o.LogLevel, logs: o.LogTap, clock: o.Clock, version: o.Settings.Version}
-	s.metrics = newMetrics(s)
+	s.metrics = newMetrics(s, o.Telemetry)
 	s.audit = audit.NewBroker(o.Clock)
 	s.tokens = token.New(token.Options{Barrier: s.barrier, Now: o.Clock, DefaultTTL: o.Settings.DefaultTTL, MaxTTL: o.Settings.MaxTTL,
 		OnRevoke: s.revoked, Renewing: s.renewing, Namespaces: spaces{s},
@@ -124,9 +127,13 @@ func (s *Server) System() *sys.System { return s.sys }
 
 // Handler answers the API with the limits of one listener.
 func (s *Server) Handler(limits wire.Limits) http.Handler {
+	return s.handler(&door{limits: limits})
+}
+
+func (s *Server) handler(d *door) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer s.recovered(w, r)
-		s.serve(w, r, limits)
+		s.serve(w, r, d)
 	})
 }
 

@@ -73,7 +73,8 @@ type Settings struct {
 	DefaultTTL      time.Duration
 	MaxTTL          time.Duration
 	LogLevel        string
-	UnauthMetrics   bool
+	NoPrometheus    bool // sys/metrics tells nothing in Prometheus' format
+	AuditPrefixes   bool // an audit device may be enabled with a prefix
 	Sanitized       any  // the configuration without its secrets
 	UnauthRekey     bool // rekey and generate-root need no token, as Vault 1.x has it
 	RootToken       string
