@@ -19,6 +19,7 @@ import (
 //	default:"text"  what an absent parameter is taken for
 //	secret:"true"   never shown again
 //	doc:"one line"  help
+//	inline:"true"   a struct whose fields count as this one's, as if embedded
 type plan struct {
 	fields  []field
 	byName  map[string]int
@@ -27,15 +28,16 @@ type plan struct {
 }
 
 type field struct {
-	Name     string
-	Doc      string
-	Default  string
-	Required bool
-	Secret   bool
-	Path     bool
-	All      bool
-	index    []int
-	typ      reflect.Type
+	Name      string
+	Doc       string
+	Default   string
+	Required  bool
+	Secret    bool
+	Path      bool
+	All       bool
+	omitEmpty bool // of the json tag: not shown when zero
+	index     []int
+	typ       reflect.Type
 }
 
 var plans sync.Map // reflect.Type -> *plan
@@ -61,7 +63,7 @@ func (p *plan) collect(t reflect.Type, at []int) {
 	for i := range t.NumField() {
 		sf := t.Field(i)
 		index := append(slices.Clone(at), i)
-		if sf.Anonymous && sf.Type.Kind() == reflect.Struct {
+		if (sf.Anonymous || sf.Tag.Get("inline") == "true") && sf.Type.Kind() == reflect.Struct {
 			p.collect(sf.Type, index)
 			continue
 		}
@@ -73,7 +75,9 @@ func (p *plan) collect(t reflect.Type, at []int) {
 		case sf.Tag.Get("path") != "":
 			f.Name, f.Path = sf.Tag.Get("path"), true
 		default:
-			f.Name, _, _ = strings.Cut(sf.Tag.Get("json"), ",")
+			var options string
+			f.Name, options, _ = strings.Cut(sf.Tag.Get("json"), ",")
+			f.omitEmpty = strings.Contains(options, "omit")
 			if f.Name == "" || f.Name == "-" {
 				continue
 			}
@@ -86,8 +90,17 @@ func (p *plan) collect(t reflect.Type, at []int) {
 	}
 }
 
+// decoding says how a request is decoded. The zero value is the usual way.
+type decoding struct {
+	over bool      // what v holds is kept where nothing was sent: no defaults
+	only []string  // the parameters that are known, if not all
+	sent *[]string // gets the names of the parameters that were sent
+}
+
+func (d *decoding) knows(name string) bool { return d.only == nil || slices.Contains(d.only, name) }
+
 // decode fills a request from captures, body and query.
-func (c *Call) decode(p *plan, v reflect.Value) error {
+func (c *Call) decode(p *plan, v reflect.Value, how decoding) error {
 	var seen uint64 // by field number; request types have fewer than 64
 	if err := c.decodePath(p, v); err != nil {
 		return err
@@ -96,7 +109,7 @@ func (c *Call) decode(p *plan, v reflect.Value) error {
 	take := func(name string, raw json.RawMessage) error {
 		i, ok := p.byName[name]
 		switch {
-		case !ok:
+		case !ok || !how.knows(name):
 			unknown = append(unknown, name)
 			return nil
 		case p.fields[i].Path:
@@ -104,6 +117,9 @@ func (c *Call) decode(p *plan, v reflect.Value) error {
 			return nil
 		}
 		seen |= 1 << i
+		if how.sent != nil {
+			*how.sent = append(*how.sent, name)
+		}
 		f := &p.fields[i]
 		if err := convert(v.FieldByIndex(f.index), raw); err != nil {
 			return Bad("Field validation failed: error converting input for field %q: %s", f.Name, err)
@@ -136,7 +152,7 @@ func (c *Call) decode(p *plan, v reflect.Value) error {
 	}
 	for i := range p.fields {
 		f := &p.fields[i]
-		if seen&(1<<i) != 0 || f.Path || f.All {
+		if seen&(1<<i) != 0 || f.Path || f.All || how.over || !how.knows(f.Name) {
 			continue
 		}
 		if f.Required {

@@ -100,6 +100,7 @@ type Answer struct {
 	Status        int           // 0 is 200
 	Raw           *Raw
 	Stored        []byte // a stored answer, replayed as it was (unwrap)
+	Grant         *Grant // of a login; the server makes Auth of it
 }
 
 // Keys is the answer of a List. Empty is 404, as Vault answers.
@@ -121,6 +122,10 @@ type Spec[E any] struct {
 	Open    func(Mount) (*E, error)
 	Routes  Routes[E]
 	Jobs    Jobs[E]
+	// Renew, of an auth method, says what a token that it gave is like now, or
+	// refuses its renewal with an error. Without it, the terms stay as they
+	// were.
+	Renew func(e *E, v View, r Renewal) (*Grant, error)
 	// Check validates a mount's options before it is made or tuned.
 	Check func(options map[string]string) error
 	// Upgrade is run, once, when a mount changes to this spec from another of
@@ -158,6 +163,9 @@ type Instance interface {
 	Find(op Op, path string) (Match, error)
 	// Job runs one job.
 	Job(tx Tx, job, id string) error
+	// Renew asks an auth method about a token that it gave. A nil Grant leaves
+	// the token's terms as they were.
+	Renew(c *Call, r Renewal) (*Grant, error)
 }
 
 // Type compiles the spec. It panics when two routes claim one path or a
@@ -221,18 +229,39 @@ func (in *instance[E]) Job(tx Tx, job, id string) error {
 	return f(in.e, tx, id)
 }
 
+func (in *instance[E]) Renew(c *Call, r Renewal) (*Grant, error) {
+	if in.spec.Renew == nil {
+		return nil, nil
+	}
+	return in.spec.Renew(in.e, reader{c}, r)
+}
+
 // Find matches a path and an operation. It returns ErrNoRoute when nothing
 // matches the path and ErrNoOperation when something does, but not this op.
 func (in *instance[E]) Find(op Op, path string) (Match, error) {
-	i, caps, known := in.tree.find(op, path)
+	m := Match{in: in}
+	i, known := in.tree.find(op, path, &m.captures)
 	switch {
 	case i >= 0:
-		r := &in.spec.Routes[i]
-		e := in.e
-		return Match{Info: r.Info, captures: caps, run: func(c *Call) (*Answer, error) { return r.run(e, c) },
-			exists: func(c *Call) (bool, error) { return r.exists(e, c) }}, nil
+		m.Info, m.route = in.spec.Routes[i].Info, i
+		return m, nil
 	case known:
 		return Match{}, ErrNoOperation
 	}
 	return Match{}, ErrNoRoute
+}
+
+func (in *instance[E]) run(route int, c *Call) (*Answer, error) {
+	return in.spec.Routes[route].run(in.e, c)
+}
+
+func (in *instance[E]) exists(route int, c *Call) (bool, error) {
+	return in.spec.Routes[route].exists(in.e, c)
+}
+
+func (in *instance[E]) who(route int, c *Call) (Who, error) {
+	if f := in.spec.Routes[route].who; f != nil {
+		return f(in.e, c)
+	}
+	return Who{}, nil
 }

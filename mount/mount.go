@@ -200,7 +200,7 @@ func (m *Mounts) Type(kind engine.Kind, name string, options map[string]string) 
 }
 
 // Range is the key range of a mount.
-func (e *Entry) Range() storage.Range { return storage.MountRange(0, e.Number) }
+func (e *Entry) Range() storage.Range { return storage.MountRange(e.Number) }
 
 // Enable adds a mount: it is given an id, an accessor and a key range. Errors
 // are the caller's (400).

@@ -15,6 +15,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/fastness-dev/fastness/storage"
@@ -23,6 +24,8 @@ import (
 // A Job is something to do later. Kind, Mount and ID together name it: a job
 // is scheduled at one time only.
 type Job struct {
+	// NS is the number of the namespace that the job belongs to and runs in.
+	NS    uint32 `json:"n,omitempty"`
 	Kind  string `json:"k"`           // which handler runs it
 	Mount string `json:"m,omitempty"` // UUID of the mount it belongs to, if any
 	ID    string `json:"i"`
@@ -33,7 +36,7 @@ type Job struct {
 // The rows:
 //
 //	Due   8 bytes of time in ms, big-endian | 8 random bytes -> Job
-//	When  kind/mount/id -> the key in Due
+//	When  ns/kind/mount/id -> the key in Due
 //
 // Keys of Due lie open in storage, and the id of a job may be a name; hence
 // the random bytes, which also keep jobs of one millisecond apart.
@@ -42,13 +45,16 @@ const (
 	keySize  = timeSize + 8
 )
 
-func (j Job) name() string { return j.Kind + "/" + j.Mount + "/" + j.ID }
+func (j Job) name() string {
+	return strconv.FormatUint(uint64(j.NS), 36) + "/" + j.Kind + "/" + j.Mount + "/" + j.ID
+}
 
-// At schedules a job, or moves it when it is scheduled already. Its attempts
-// start again from j.Attempts.
+// At schedules a job of the namespace that tx sees, or moves it when it is
+// scheduled already. Its attempts start again from j.Attempts.
 func At(tx *storage.Tx, when time.Time, j Job) {
+	j.NS = tx.Namespace()
 	if err := at(tx, when, j); err != nil {
-		fail(tx, fmt.Errorf("schedule %s: %w", j.Kind, err))
+		tx.Fail(fmt.Errorf("schedule %s: %w", j.Kind, err))
 	}
 }
 
@@ -58,13 +64,15 @@ func Cancel(tx *storage.Tx, kind, id string) { Job{Kind: kind, ID: id}.Cancel(tx
 
 // Cancel calls off the job.
 func (j Job) Cancel(tx *storage.Tx) {
+	j.NS = tx.Namespace()
 	if err := j.remove(tx); err != nil {
-		fail(tx, fmt.Errorf("cancel %s: %w", j.Kind, err))
+		tx.Fail(fmt.Errorf("cancel %s: %w", j.Kind, err))
 	}
 }
 
 // When tells the time a job is scheduled at; it is zero when it is not.
 func When(tx *storage.Tx, j Job) (time.Time, error) {
+	j.NS = tx.Namespace()
 	key, err := tx.In(storage.When).Get(j.name())
 	if err != nil || key == nil {
 		return time.Time{}, err
@@ -101,14 +109,3 @@ func (j Job) remove(tx *storage.Tx) error {
 func timeOf(key string) time.Time {
 	return time.UnixMilli(int64(binary.BigEndian.Uint64([]byte(key[:timeSize])))).UTC()
 }
-
-// fail makes the commit of the transaction return err: At and Cancel write, and
-// what goes wrong with a write is reported by the commit.
-func fail(tx *storage.Tx, err error) {
-	storage.In[failure](tx.In(storage.Due), "").Put("", &failure{err})
-}
-
-// A failure cannot be encoded.
-type failure struct{ err error }
-
-func (f *failure) MarshalJSON() ([]byte, error) { return nil, f.err }

@@ -4,11 +4,13 @@ import "encoding/binary"
 
 // A Range is a named part of the key space. All its rows share a prefix, so it
 // is dropped in constant time. NS is the namespace's number (0 is the root
-// namespace), ID says which range of that namespace.
+// namespace), ID says which range of that namespace. A Global range exists once,
+// in the root namespace, whichever namespace a transaction sees.
 type Range struct {
-	NS   uint32
-	ID   uint32
-	Kind RangeKind
+	NS     uint32
+	ID     uint32
+	Kind   RangeKind
+	Global bool
 }
 
 // A RangeKind says how the rows of a range are addressed.
@@ -33,34 +35,36 @@ const (
 // Every key range of the store has its line here. Numbers are part of the
 // format on disk: never reuse one.
 var (
-	Core      = Range{ID: 1, Kind: Bare}     // seal configuration, keyring, wrapped root key
-	System    = Range{ID: 2, Kind: Tree}     // cluster, CORS, UI headers, versions, counters of ids
-	Mounts    = Range{ID: 3, Kind: Tree}     // mount/<id>: the mount tables of all namespaces
-	Policies  = Range{ID: 4, Kind: Tree}     // acl/<name>
-	Tokens    = Range{ID: 5, Kind: Flat}     // token entries by salted id
-	Accessors = Range{ID: 6, Kind: Tree}     // accessor -> token
-	TokenTree = Range{ID: 7, Kind: Ordered}  // parent -> child
-	Leases    = Range{ID: 8, Kind: Tree}     // lease records by id
-	Due       = Range{ID: 9, Kind: Ordered}  // time -> job
-	When      = Range{ID: 10, Kind: Flat}    // job -> time
-	Owners    = Range{ID: 11, Kind: Ordered} // owner -> lease
-	Audits    = Range{ID: 12, Kind: Tree}    // audit devices and their salts
-	Wraps     = Range{ID: 13, Kind: Flat}    // wrapped answers by wrapping token
+	Core       = Range{ID: 1, Kind: Bare, Global: true}    // seal configuration, keyring, wrapped root key
+	System     = Range{ID: 2, Kind: Tree, Global: true}    // cluster, CORS, UI headers, versions, counters of ids
+	Mounts     = Range{ID: 3, Kind: Tree}                  // entry/<id>: the mount table
+	Policies   = Range{ID: 4, Kind: Tree}                  // acl/<name>, password/<name>
+	Tokens     = Range{ID: 5, Kind: Flat}                  // token entries by salted id
+	Accessors  = Range{ID: 6, Kind: Tree}                  // accessor -> token
+	TokenTree  = Range{ID: 7, Kind: Ordered}               // parent -> child
+	Leases     = Range{ID: 8, Kind: Tree}                  // lease records by id
+	Due        = Range{ID: 9, Kind: Ordered, Global: true} // time -> job
+	When       = Range{ID: 10, Kind: Flat, Global: true}   // job -> time
+	Owners     = Range{ID: 11, Kind: Ordered}              // owner -> lease
+	Audits     = Range{ID: 12, Kind: Tree, Global: true}   // audit devices and their salts
+	Wraps      = Range{ID: 13, Kind: Flat}                 // wrapped answers by wrapping token
+	Namespaces = Range{ID: 14, Kind: Tree, Global: true}   // namespaces by id
+	Identities = Range{ID: 15, Kind: Tree}                 // entities, groups, identity token roles, providers
+	Aliases    = Range{ID: 16, Kind: Flat}                 // what finds an entity or group: name, alias
+	TokenRoles = Range{ID: 17, Kind: Tree}                 // roles of tokens
+	Quotas     = Range{ID: 18, Kind: Tree, Global: true}   // quotas by name
+	Lockouts   = Range{ID: 19, Kind: Flat}                 // failed logins by mount and alias
+	MFA        = Range{ID: 20, Kind: Tree}                 // methods, enforcements, secrets of entities
+	Members    = Range{ID: 21, Kind: Ordered}              // entity or group -> group
+	Controls   = Range{ID: 22, Kind: Flat}                 // requests that wait for approval
 )
 
 // firstMount is the first number given to a mount's own range.
 const firstMount = 1 << 16
 
-// MountRange is the range of the mount with the given number.
-func MountRange(ns, number uint32) Range {
-	return Range{NS: ns, ID: firstMount + number, Kind: Tree}
-}
-
-// In returns the same range of another namespace.
-func (r Range) In(ns uint32) Range {
-	r.NS = ns
-	return r
-}
+// MountRange is the range of the mount with the given number, in the namespace
+// that a transaction sees.
+func MountRange(number uint32) Range { return Range{ID: firstMount + number, Kind: Tree} }
 
 // Tables: the first byte of a row's key.
 const (

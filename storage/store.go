@@ -166,7 +166,12 @@ func (s *Store) once(ctx context.Context, mode Mode, f func(*Tx) error) (uint64,
 		return 0, err
 	}
 	defer snap.release()
-	tx := &Tx{ctx: ctx, store: s, snap: snap, mode: mode}
+	both := &struct {
+		Tx
+		work
+	}{work: work{ctx: ctx, store: s, snap: snap, mode: mode}}
+	both.Tx.work = &both.work
+	tx := &both.Tx
 	if mode == ReadWrite {
 		tx.reads = make(map[string]struct{}, 16)
 	}
@@ -275,6 +280,9 @@ func (s *Store) apply(index uint64, entry []byte) error {
 	} else {
 		s.commits.foreign()
 	}
+	if own != nil {
+		s.remember(own, index)
+	}
 	old := s.cur
 	s.cur = nil
 	s.mu.Unlock()
@@ -289,6 +297,19 @@ func (s *Store) apply(index uint64, entry []byte) error {
 	return nil
 }
 
+// remember keeps what a group of ours wrote, which is what is read next.
+func (s *Store) remember(g *group, index uint64) {
+	if !g.drops { // else an earlier row of the group may have been dropped
+		for _, r := range g.fresh {
+			s.cache.put([]byte(r.key), r.value, index)
+		}
+	}
+	g.fresh = nil
+	if s.sealer.Sealed() {
+		s.cache.clear() // the barrier was sealed meanwhile, and the cache forgotten
+	}
+}
+
 // forget takes what an op changed out of the caches.
 func (s *Store) forget(op *Op, index uint64) {
 	if op.Kind == OpDeleteRange {
@@ -298,7 +319,16 @@ func (s *Store) forget(op *Op, index uint64) {
 	}
 	if len(op.Key) >= 9 {
 		s.touch(binary.BigEndian.Uint64(op.Key[1:])).Store(index)
+		return
 	}
+	// A whole namespace went: all its ranges changed.
+	ns := binary.BigEndian.Uint32(op.Key[1:])
+	s.touched.Range(func(number, last any) bool {
+		if uint32(number.(uint64)>>32) == ns {
+			last.(*atomic.Uint64).Store(index)
+		}
+		return true
+	})
 }
 
 func (r Range) number() uint64 { return uint64(r.NS)<<32 | uint64(r.ID) }
@@ -334,6 +364,10 @@ func (w *watchers) next() <-chan struct{} {
 
 // Changed returns a channel that is closed when the next entry is applied.
 func (s *Store) Changed() <-chan struct{} { return s.watch.next() }
+
+// LastChange is the index of the last entry that changed a range of the root
+// namespace, as far as this process has seen; 0 is none.
+func (s *Store) LastChange(r Range) uint64 { return s.touch(r.number()).Load() }
 
 // Wait returns once the given index is applied.
 func (s *Store) Wait(ctx context.Context, index uint64) error {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"sync/atomic"
 )
 
 // A Table is a typed key range: rows are the JSON of a T.
@@ -87,45 +88,100 @@ func (t Table[T]) Names(folder, after string) ([]string, error) {
 }
 
 // A Derived is a value computed from one range and kept until the range
-// changes, on every node: mount tables, parsed policies. It replaces caches
-// that are invalidated by hand.
+// changes, on every node: mount tables, parsed policies. Each namespace has its
+// own. It replaces caches that are invalidated by hand.
 type Derived[T any] struct {
 	Range Range
 	Build func(Rows) (T, error)
 
-	mu    sync.Mutex
-	built bool
+	root  derived[T] // of the root namespace, which is asked for most
+	mu    sync.RWMutex
+	other map[uint32]*derived[T]
+}
+
+type derived[T any] struct {
+	touched  atomic.Pointer[atomic.Uint64] // index of the range's last change
+	building sync.Mutex
+	cur      atomic.Pointer[built[T]]
+}
+
+type built[T any] struct {
 	index uint64
 	value T
 }
 
-// Get returns the value as of the transaction.
+// Get returns the value as of the transaction, in the namespace it sees.
 func (d *Derived[T]) Get(tx *Tx) (T, error) {
+	rows := tx.In(d.Range)
 	if tx.mode == ReadWrite {
-		tx.ranges = append(tx.ranges, d.Range)
-		if tx.wroteIn(d.Range) {
-			return d.Build(tx.In(d.Range))
+		tx.ranges = append(tx.ranges, rows.r)
+		if tx.wroteIn(rows.r) {
+			return d.Build(rows)
 		}
 	}
-	last := tx.store.touch(d.Range.number()).Load()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.built && last <= d.index && last <= tx.snap.index {
-		return d.value, nil
+	of := d.of(rows.r.NS)
+	if b := of.asOf(tx, rows.r); b != nil {
+		return b.value, nil
 	}
-	v, err := d.Build(tx.In(d.Range))
-	if err == nil && last <= tx.snap.index {
-		d.built, d.index, d.value = true, tx.snap.index, v
+	of.building.Lock()
+	defer of.building.Unlock()
+	if b := of.asOf(tx, rows.r); b != nil {
+		return b.value, nil
+	}
+	v, err := d.Build(rows)
+	if old := of.cur.Load(); err == nil && (old == nil || old.index < tx.snap.index) {
+		of.cur.Store(&built[T]{tx.snap.index, v})
 	}
 	return v, err
 }
 
-// Drop forgets the value: the barrier was sealed.
-func (d *Derived[T]) Drop() {
+// asOf returns what was built, if it is what the transaction would build. The
+// index of the last change is looked at after the value: a value built of a
+// later change is then seen to be.
+func (d *derived[T]) asOf(tx *Tx, r Range) *built[T] {
+	b := d.cur.Load()
+	if b == nil {
+		return nil
+	}
+	t := d.touched.Load()
+	if t == nil {
+		t = tx.store.touch(r.number())
+		d.touched.Store(t)
+	}
+	if last := t.Load(); last > b.index || last > tx.snap.index {
+		return nil
+	}
+	return b
+}
+
+func (d *Derived[T]) of(ns uint32) *derived[T] {
+	if ns == 0 {
+		return &d.root
+	}
+	d.mu.RLock()
+	of := d.other[ns]
+	d.mu.RUnlock()
+	if of != nil {
+		return of
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var zero T
-	d.built, d.value = false, zero
+	if d.other == nil {
+		d.other = make(map[uint32]*derived[T])
+	}
+	if d.other[ns] == nil {
+		d.other[ns] = new(derived[T])
+	}
+	return d.other[ns]
+}
+
+// Drop forgets the values: the barrier was sealed.
+func (d *Derived[T]) Drop() {
+	d.root.cur.Store(nil)
+	d.root.touched.Store(nil)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	clear(d.other)
 }
 
 func (tx *Tx) wroteIn(r Range) bool {

@@ -3,6 +3,7 @@ package storage
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
@@ -29,6 +30,13 @@ type Writer interface {
 	Delete(path string)
 	// DeletePrefix deletes everything below a folder ("a/" or "" for all).
 	DeletePrefix(prefix string)
+	// PutUnlisted sets the value at path in such a way that Children does not
+	// name it and DeletePrefix of its folder does not delete it: for what is
+	// only ever looked up, at half the price of Put. A path is always written
+	// in the one way or always in the other.
+	PutUnlisted(path string, value []byte)
+	// DeleteUnlisted removes what PutUnlisted set.
+	DeleteUnlisted(path string)
 }
 
 // A Mode says what a transaction may do.
@@ -45,8 +53,15 @@ const (
 // (a token with a limited number of uses).
 var ErrUpgrade = errors.New("transaction has to write")
 
-// A Tx is one transaction over the whole store. It is used by one goroutine.
+// A Tx is one transaction over the whole store, as one namespace sees it: In
+// gives that namespace's rows. It is used by one goroutine.
 type Tx struct {
+	*work
+	ns uint32
+}
+
+// work is what the namespaces' views of one transaction share.
+type work struct {
 	ctx    context.Context
 	store  *Store
 	snap   *snapshot
@@ -80,6 +95,21 @@ func (s span) holds(key []byte) bool {
 	return bytes.Compare(s.from, key) <= 0 && bytes.Compare(key, s.to) < 0
 }
 
+// Of is the same transaction as another namespace sees it. What belongs to one
+// namespace cannot be reached through the view of another.
+func (tx *Tx) Of(ns uint32) *Tx {
+	if ns == tx.ns {
+		return tx
+	}
+	return &Tx{work: tx.work, ns: ns}
+}
+
+// Namespace is the number of the namespace that the transaction sees.
+func (tx *Tx) Namespace() uint32 { return tx.ns }
+
+// Fail makes the commit return err: for those whose writes return nothing.
+func (tx *Tx) Fail(err error) { tx.fail(err) }
+
 // Context is the context of the request that the transaction serves.
 func (tx *Tx) Context() context.Context { return tx.ctx }
 
@@ -98,8 +128,14 @@ func (tx *Tx) Always(f func()) {
 	f()
 }
 
-// In gives the rows of a range.
-func (tx *Tx) In(r Range) Rows { return Rows{tx: tx, r: r} }
+// In gives the rows of a range: of this namespace, unless there is one such
+// range for all.
+func (tx *Tx) In(r Range) Rows {
+	if !r.Global {
+		r.NS = tx.ns
+	}
+	return Rows{tx: tx, r: r}
+}
 
 // Wrote says whether the transaction has written anything so far.
 func (tx *Tx) Wrote() bool { return len(tx.writes.rows) > 0 || len(tx.writes.drops) > 0 }
@@ -283,6 +319,29 @@ func (v Rows) Put(path string, value []byte) {
 	v.tx.put(k, value, true, v.sealed())
 }
 
+// PutUnlisted sets the value at path without naming it in its folder.
+func (v Rows) PutUnlisted(path string, value []byte) {
+	k, err := v.key(path)
+	if err != nil {
+		v.tx.fail(err)
+		return
+	}
+	if value == nil {
+		value = []byte{}
+	}
+	v.tx.put(k, value, true, v.sealed())
+}
+
+// DeleteUnlisted removes what PutUnlisted set.
+func (v Rows) DeleteUnlisted(path string) {
+	k, err := v.key(path)
+	if err != nil {
+		v.tx.fail(err)
+		return
+	}
+	v.tx.put(k, nil, false, v.sealed())
+}
+
 // Delete removes the value at path, and folders that it leaves empty.
 func (v Rows) Delete(path string) {
 	k, err := v.key(path)
@@ -328,6 +387,19 @@ func (v Rows) DeletePrefix(prefix string) {
 		} else {
 			v.Delete(prefix + name)
 		}
+	}
+}
+
+// DropNamespace deletes every row of a namespace in constant time. The root
+// namespace cannot be dropped.
+func (tx *Tx) DropNamespace(ns uint32) {
+	if ns == 0 {
+		tx.fail(errors.New("the root namespace cannot be dropped"))
+		return
+	}
+	for _, table := range []byte{tableValue, tableChild, tableOrdered, tableBare} {
+		from := binary.BigEndian.AppendUint32([]byte{table}, ns)
+		tx.drop(span{from, after(from)})
 	}
 }
 

@@ -34,6 +34,8 @@ type Params struct {
 	NamespaceID     string
 	NoDefaultPolicy bool // keeps "default" from being added
 	Role            string
+	Mount           string // UUID of the auth method that gives it
+	Held            map[string]string
 }
 
 // Created is a new token.
@@ -46,7 +48,11 @@ type Created struct {
 // CreateRoot makes a root token that never ends, with the given id or, when
 // that is empty, a drawn one.
 func (s *Store) CreateRoot(tx *storage.Tx, id string) (*Entry, string, error) {
-	c, err := s.Create(tx, nil, Params{ID: id, Policies: []string{"root"}, Path: "auth/token/root", DisplayName: "root"})
+	p := Params{ID: id, Policies: []string{"root"}, Path: "auth/token/root", DisplayName: "root"}
+	if id != "" {
+		p.Path, p.DisplayName = "auth/token/create", "token" // as if somebody had created it by its id
+	}
+	c, err := s.Create(tx, nil, p)
 	if err != nil {
 		return nil, "", err
 	}
@@ -61,6 +67,7 @@ func (s *Store) Create(tx *storage.Tx, parent *Entry, p Params) (*Created, error
 		Policies: Policies(p.Policies, !p.NoDefaultPolicy), Path: p.Path, DisplayName: p.DisplayName,
 		Meta: maps.Clone(p.Meta), NumUses: p.NumUses, Created: now, Type: p.Type, BoundCIDRs: p.BoundCIDRs,
 		EntityID: p.EntityID, NamespaceID: p.NamespaceID, Role: p.Role,
+		Mount: p.Mount, Held: p.Held,
 	}
 	e.NoDefaultPolicy = !slices.Contains(e.Policies, "default")
 	if e.Type == "" {

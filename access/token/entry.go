@@ -37,6 +37,7 @@ type Entry struct {
 	Period          time.Duration     `json:"period,omitempty"`
 	Expires         time.Time         `json:"expires,omitzero"` // zero is never
 	LastRenewal     time.Time         `json:"last_renewal,omitzero"`
+	RenewedTTL      time.Duration     `json:"renewed_ttl,omitempty"` // what LastRenewal gave; the next asks for the same
 	Renewable       bool              `json:"renewable,omitempty"`
 	Type            string            `json:"type"`
 	BoundCIDRs      []string          `json:"bound_cidrs,omitempty"`
@@ -45,6 +46,8 @@ type Entry struct {
 	NamespaceID     string            `json:"namespace_id,omitempty"`
 	NoDefaultPolicy bool              `json:"no_default_policy,omitempty"`
 	Role            string            `json:"role,omitempty"`
+	Mount           string            `json:"mount,omitempty"` // UUID of the auth method that gave it, if one did
+	Held            map[string]string `json:"held,omitempty"`  // what that method needs to renew it
 }
 
 // Root says whether the token bypasses policies.

@@ -47,6 +47,10 @@ type Options struct {
 	MaxTTL     time.Duration    // of the system; 0 is 768 h
 	// OnRevoke, if set, removes what ends with a token, in its transaction.
 	OnRevoke func(tx *storage.Tx, e *Entry) error
+	// Renewing, if set, is asked about a token that a login gave before it is
+	// renewed: an error refuses the renewal, and terms that are not nil (TTL,
+	// MaxTTL and Period of them) take the place of those at the login.
+	Renewing func(tx *storage.Tx, e *Entry) (*Params, error)
 	// PolicyExists, if set, is asked so that a caller can be warned.
 	PolicyExists func(tx *storage.Tx, name string) (bool, error)
 }

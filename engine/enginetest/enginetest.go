@@ -71,7 +71,7 @@ func New(t testing.TB, typ engine.Type, options map[string]string) *Mount {
 	}
 	t.Cleanup(func() { _ = store.Close() })
 	m := &Mount{
-		Store: store, now: Began, rows: storage.MountRange(0, 1),
+		Store: store, now: Began, rows: storage.MountRange(1),
 		Caller: engine.Caller{DisplayName: "test", Policies: []string{"root"}, Root: true, Address: "127.0.0.1"},
 		At: engine.Mount{Path: "mount/", Accessor: "accessor", UUID: "uuid", Type: typ.Info().Name, Options: options,
 			DefaultTTL: 768 * time.Hour, MaxTTL: 768 * time.Hour},

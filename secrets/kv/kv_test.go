@@ -79,7 +79,7 @@ func TestTenVersions(t *testing.T) {
 	}
 	m.Do(engine.OpDelete, "metadata/s", "")
 	err := m.Store.View(context.Background(), func(tx *storage.Tx) error {
-		for name, err := range tx.In(storage.MountRange(0, 1)).Children("", "") {
+		for name, err := range tx.In(storage.MountRange(1)).Children("", "") {
 			if err != nil {
 				return err
 			}

@@ -334,7 +334,7 @@ func TestNames(t *testing.T) {
 	c := newCluster(t)
 	b := c.node()
 	names := map[[16]byte]string{}
-	for _, r := range []storage.Range{storage.Tokens, storage.Leases, storage.Tokens.In(1), storage.MountRange(0, 1)} {
+	for _, r := range []storage.Range{storage.Tokens, storage.Leases, {NS: 1, ID: 5, Kind: storage.Flat}, storage.MountRange(1)} {
 		for _, path := range []string{"", "a", "b", "a/", strings.Repeat("long/", 100)} {
 			name := must[[16]byte](t)(b.Name(r, path))
 			key := fmt.Sprint(r, path)
