@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -123,6 +125,8 @@ func describe(err error) error {
 		return fmt.Errorf("%w: %w", storage.ErrCorrupt, err)
 	case vfs.IsNoSpaceError(err):
 		return fmt.Errorf("%w: %w", storage.ErrFull, err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: files and directories below the storage path must belong to the user that the server runs as (uid %d)", err, os.Getuid())
 	}
 	return err
 }

@@ -14,8 +14,8 @@ func (l *Log) room() bool {
 	return err != nil || free >= l.o.MinFree
 }
 
-// Full says whether proposals are refused for want of space.
-func (l *Log) Full() bool { return l.full.Load() || !l.room() }
+// Full says whether every proposal is refused for want of space.
+func (l *Log) Full() bool { return l.full.Load() }
 
 // Lost is closed when entries that were proposed and not yet applied may never
 // be: there was no space to write them. They are not known to be lost either.
