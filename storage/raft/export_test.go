@@ -3,11 +3,12 @@ package raft
 import (
 	"log/slog"
 
+	"go.etcd.io/etcd/server/v3/storage/wal/walpb"
 	"go.etcd.io/raft/v3/raftpb"
 )
 
-// Watch has f called before and after each save of entries. An error of f is
-// the save's.
+// Watch has f called before and after each save of entries, and after each cut.
+// An error of f is the save's.
 func (o *Options) Watch(f func(done bool) error) {
 	o.wrap = func(j journal) journal { return watched{j, f} }
 }
@@ -25,6 +26,13 @@ func (w watched) Save(st *raftpb.HardState, entries []*raftpb.Entry) error {
 		return describe(err)
 	}
 	if err := w.journal.Save(st, entries); err != nil {
+		return err
+	}
+	return describe(w.f(true))
+}
+
+func (w watched) Cut(mark *walpb.Snapshot) error {
+	if err := w.journal.Cut(mark); err != nil {
 		return err
 	}
 	return describe(w.f(true))

@@ -100,12 +100,12 @@ func lastByteMissing(body []byte, sum uint32) bool {
 	return false
 }
 
-// sectorMissing says whether a whole sector of a record is zeros. What is
-// shorter than a frame is at the record's end, which was looked at.
+// sectorMissing says whether a sector that a record lies in is zeros, all that
+// comes behind the record in it included.
 func sectorMissing(b []byte, from, to int) bool {
 	for from < to {
-		next := min(nextSector(from), to)
-		if next-from >= frameSize && allZero(b[from:next]) {
+		next := nextSector(from)
+		if allZero(b[from:min(next, len(b))]) {
 			return true
 		}
 		from = next

@@ -115,12 +115,11 @@ func (p journalPlace) openWith(file *noteFile, n *note) (journal, *recovered, er
 	return p.use(r, id, file)
 }
 
-// mend cuts off a save that was not finished. After a failed write it writes
-// the file's content again, so that the next sync covers all of it.
+// mend cuts off a save that was not finished, and makes durable what was read:
+// a process that was killed may have left it in the page cache alone. After a
+// failed write it writes the content again, since a sync that failed may have
+// left it marked as written.
 func (p journalPlace) mend(r *reading) (err error) {
-	if !r.torn && !p.again {
-		return nil
-	}
 	f, err := os.OpenFile(r.file, os.O_RDWR, 0)
 	if err != nil {
 		return err
