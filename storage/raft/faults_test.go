@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/fastness-dev/fastness/storage"
 	"github.com/fastness-dev/fastness/storage/raft"
 )
@@ -214,4 +216,41 @@ func TestTheStateMayBeFull(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// An entry is applied after the WAL package has synced it: it counts its syncs.
+func TestAnEntryIsSyncedBeforeItIsApplied(t *testing.T) {
+	l, err := raft.Open(raft.Options{Dir: filepath.Join(t.TempDir(), "log")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(chan uint64)
+	if err := l.Start(0, func(uint64, []byte) error { seen <- syncs(t); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	for i := range 5 {
+		before := syncs(t)
+		if err := l.Propose(ctx, []byte("a")); err != nil {
+			t.Fatal(err)
+		}
+		if now := <-seen; now <= before {
+			t.Errorf("entry %d was applied after %d syncs, proposed after %d", i, now, before)
+		}
+	}
+}
+
+func syncs(t *testing.T) uint64 {
+	t.Helper()
+	families, err := prometheus.DefaultGatherer.Gather()
+	if err != nil {
+		t.Error(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "etcd_disk_wal_fsync_duration_seconds" {
+			return f.GetMetric()[0].GetHistogram().GetSampleCount()
+		}
+	}
+	t.Error("the WAL package counts its syncs no longer")
+	return 0
 }

@@ -35,7 +35,7 @@ var (
 // two images. One was taken when the last save had returned: that is durable.
 // One is of the save that is under way. Each sector that differs is taken from
 // either, or the file ends somewhere between. That etcd's WAL syncs before a
-// save returns is taken on trust here; test/faults counts its syncs.
+// save returns is taken on trust here; another test counts its syncs.
 // The note of what was acknowledged is never synced meanwhile: any of its
 // versions may be what the disk holds.
 func TestPowerCut(t *testing.T) {
