@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -55,14 +56,28 @@ func damaged(file string, at int, format string, args ...any) error {
 	return fmt.Errorf("%w: log file %s is damaged at byte %d: %s: %s", storage.ErrCorrupt, file, at, fmt.Sprintf(format, args...), advice)
 }
 
+// segments are the files of a log, in order. There are none where dir is not.
+func segments(dir string) ([]string, error) {
+	found, err := os.ReadDir(dir) // in order of their names
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read log directory: %w", err)
+	}
+	var names []string
+	for _, e := range found {
+		if filepath.Ext(e.Name()) == ".wal" {
+			names = append(names, filepath.Join(dir, e.Name()))
+		}
+	}
+	return names, nil
+}
+
 // readSegments reads every file of dir. n is what was acknowledged, if that is
 // known.
 func readSegments(dir string, n *note) (*reading, error) {
-	names, err := filepath.Glob(filepath.Join(dir, "*.wal"))
+	names, err := segments(dir)
 	if err != nil {
 		return nil, err
 	}
-	slices.Sort(names)
 	r := &reader{reading: reading{hard: &raftpb.HardState{}}, note: n}
 	var previous uint64
 	for i, name := range names {

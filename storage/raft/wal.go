@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"go.etcd.io/etcd/server/v3/storage/wal"
 	"go.etcd.io/etcd/server/v3/storage/wal/walpb"
@@ -85,7 +84,11 @@ func (p journalPlace) open() (journal, *recovered, error) {
 
 func (p journalPlace) openWith(file *noteFile, n *note) (journal, *recovered, error) {
 	begun := file != nil || p.applied > 0
-	if !wal.Exist(p.files()) {
+	names, err := segments(p.files())
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(names) == 0 {
 		if begun {
 			return nil, nil, fmt.Errorf("%w: the log in %s is missing, but the state has applied entry %d: restore both from the same backup", storage.ErrCorrupt, p.dir, p.applied)
 		}
@@ -255,11 +258,10 @@ func (j *etcdJournal) Cut(mark *walpb.Snapshot) error {
 	if err != nil {
 		return err
 	}
-	names, err := filepath.Glob(filepath.Join(j.dir, "*.wal"))
+	names, err := segments(j.dir)
 	if err != nil {
 		return err
 	}
-	slices.Sort(names)
 	for i := 0; i+1 < len(names); i++ {
 		var seq, next uint64
 		n, _ := fmt.Sscanf(filepath.Base(names[i+1]), "%016x-%016x.wal", &seq, &next) // another name ends the search
