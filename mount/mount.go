@@ -36,6 +36,9 @@ type Entry struct {
 	Options         map[string]string `json:"options"`
 	PluginVersion   string            `json:"plugin_version"`
 	Config          Config            `json:"config"`
+	// Doomed says that the mount serves no requests any longer, and is there to
+	// undo what it lent.
+	Doomed bool `json:"doomed,omitempty"`
 }
 
 // Config is what can be tuned.
@@ -76,6 +79,7 @@ type Live struct {
 // A Table is the mounts of one namespace at one index.
 type Table struct {
 	byPath map[string]*Live
+	byUUID map[string]*Live // doomed ones too
 	sorted []*Live
 }
 
@@ -85,15 +89,8 @@ func (t *Table) All() []*Live { return t.sorted }
 // At gives the mount at exactly this path (with its trailing slash), or nil.
 func (t *Table) At(path string) *Live { return t.byPath[path] }
 
-// ByUUID gives the mount with an id, or nil.
-func (t *Table) ByUUID(id string) *Live {
-	for _, l := range t.sorted {
-		if l.UUID == id {
-			return l
-		}
-	}
-	return nil
-}
+// ByUUID gives the mount with an id, also one that is about to go, or nil.
+func (t *Table) ByUUID(id string) *Live { return t.byUUID[id] }
 
 // Find gives the mount that a path lies in, the longest that does, and the rest
 // of the path; nil when there is none.
@@ -118,13 +115,14 @@ type Mounts struct {
 	Types      []engine.Type
 	DefaultTTL time.Duration
 	MaxTTL     time.Duration
+	Spaces     *Namespaces
 
 	derived storage.Derived[*Table]
 }
 
 // New returns the tables over the given engines.
 func New(types []engine.Type, defaultTTL, maxTTL time.Duration) *Mounts {
-	m := &Mounts{Types: types, DefaultTTL: defaultTTL, MaxTTL: maxTTL}
+	m := &Mounts{Types: types, DefaultTTL: defaultTTL, MaxTTL: maxTTL, Spaces: NewNamespaces()}
 	m.derived.Range = storage.Mounts
 	m.derived.Build = m.build
 	return m
@@ -133,8 +131,11 @@ func New(types []engine.Type, defaultTTL, maxTTL time.Duration) *Mounts {
 // Table is the mount table as of a transaction.
 func (m *Mounts) Table(tx *storage.Tx) (*Table, error) { return m.derived.Get(tx) }
 
-// Drop forgets the table: the barrier was sealed.
-func (m *Mounts) Drop() { m.derived.Drop() }
+// Drop forgets the tables and namespaces: the barrier was sealed.
+func (m *Mounts) Drop() {
+	m.derived.Drop()
+	m.Spaces.Drop()
+}
 
 func (m *Mounts) build(rows storage.Rows) (*Table, error) {
 	entries := storage.In[Entry](rows, "entry/")
@@ -142,7 +143,7 @@ func (m *Mounts) build(rows storage.Rows) (*Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list mounts: %w", err)
 	}
-	t := &Table{byPath: make(map[string]*Live, len(ids))}
+	t := &Table{byPath: make(map[string]*Live, len(ids)), byUUID: make(map[string]*Live, len(ids))}
 	for _, id := range ids {
 		e, err := entries.Get(id)
 		if err != nil {
@@ -151,6 +152,9 @@ func (m *Mounts) build(rows storage.Rows) (*Table, error) {
 		l, err := m.open(e)
 		if err != nil {
 			return nil, err
+		}
+		if t.byUUID[e.UUID] = l; e.Doomed {
+			continue
 		}
 		t.byPath[e.Path] = l
 		t.sorted = append(t.sorted, l)
@@ -209,7 +213,7 @@ func (m *Mounts) Enable(tx *storage.Tx, e Entry) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := t.free(e.Path); err != nil {
+	if err := m.free(tx, t, e.Path); err != nil {
 		return nil, err
 	}
 	typ := m.Type(e.Kind, e.Type, e.Options)
@@ -241,8 +245,20 @@ func (m *Mounts) Enable(tx *storage.Tx, e Entry) (*Entry, error) {
 	return &e, nil
 }
 
-// free says whether a path can be mounted at: no mount is at, above or below.
-func (t *Table) free(path string) error {
+// free says whether a path can be mounted at: no mount is at, above or below,
+// and no namespace.
+func (m *Mounts) free(tx *storage.Tx, t *Table, path string) error {
+	spaces, err := m.Spaces.Tree(tx)
+	if err != nil {
+		return err
+	}
+	if here := spaces.ByNumber(tx.Namespace()); here != nil {
+		for _, n := range spaces.Below(here.Path) {
+			if strings.HasPrefix(path, n.Path[len(here.Path):]) {
+				return engine.Bad("existing mount at %s", n.Path[len(here.Path):])
+			}
+		}
+	}
 	for _, l := range t.sorted {
 		if strings.HasPrefix(path, l.Path) || strings.HasPrefix(l.Path, path) {
 			return engine.Bad("path is already in use at %s", strings.TrimPrefix(l.Path, "auth/"))
@@ -253,6 +269,13 @@ func (t *Table) free(path string) error {
 
 func (m *Mounts) put(tx *storage.Tx, e *Entry) {
 	storage.In[Entry](tx.In(storage.Mounts), "entry/").Put(e.UUID, e)
+}
+
+// Doom has a mount serve nothing but the end of what it lent.
+func (m *Mounts) Doom(tx *storage.Tx, e *Entry) {
+	doomed := *e
+	doomed.Doomed = true
+	m.put(tx, &doomed)
 }
 
 // Disable removes a mount and everything it stored, in constant time.
@@ -291,7 +314,7 @@ func (m *Mounts) Move(tx *storage.Tx, e *Entry, to string) error {
 	if err != nil {
 		return err
 	}
-	if err := t.free(to); err != nil {
+	if err := m.free(tx, t, to); err != nil {
 		return err
 	}
 	moved := *e

@@ -20,6 +20,7 @@ import (
 	"github.com/fastness-dev/fastness/access/token"
 	"github.com/fastness-dev/fastness/api"
 	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/lease"
 	"github.com/fastness-dev/fastness/mount"
 	"github.com/fastness-dev/fastness/storage"
 	"github.com/fastness-dev/fastness/sys"
@@ -30,7 +31,10 @@ var _ sys.Requester = (*exchange)(nil)
 
 // An exchange is one request on its way through the stages.
 type exchange struct {
+	door    *door
 	q       *wire.Request
+	asked   string           // the path as it was asked for, namespaces included
+	ns      *mount.Namespace // that the request is for
 	live    *mount.Live
 	rest    string // of the path, below the mount
 	match   engine.Match
@@ -39,27 +43,33 @@ type exchange struct {
 	caller  engine.Caller
 	op      policy.Operation
 	verdict policy.Verdict
+	lease   *lease.Lease // reserved for what the request has made
 	call    *engine.Call
 	calls   engine.Call // what call points to
 	record
 }
 
 // serve takes a request from the wire to the wire; its stages are its lines.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request, limits wire.Limits) {
-	q, err := wire.Decode(r, limits)
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, d *door) {
+	q, err := wire.Decode(r, d.limits)
 	if err != nil {
 		wire.Fail(w, q, err)
 		return
 	}
-	defer s.inflight.end(s.inflight.begin(q))
-	x := &exchange{q: q}
+	q.Namespace = d.namespace(q.Namespace)
+	n := s.inflight.begin(q)
+	defer s.inflight.end(n)
+	x := &exchange{door: d, q: q, asked: q.Path}
 	defer s.interrupted(x)
-	rep, err := s.answer(r.Context(), w, x, limits)
+	rep, err := s.answer(r.Context(), w, x)
 	s.metrics.observe(q, err)
 	if err != nil {
 		s.report(q, err)
 		wire.Fail(w, q, err)
 		return
+	}
+	if rep.Stream != nil {
+		s.inflight.end(n) // it is on record, and lasts: nobody shall wait for it
 	}
 	wire.Send(w, q, rep)
 }
@@ -72,12 +82,9 @@ func (s *Server) report(q *wire.Request, err error) {
 	}
 }
 
-func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange, limits wire.Limits) (*wire.Reply, error) {
+func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange) (*wire.Reply, error) {
 	if !s.sys.Serving() {
-		return s.answerSealed(ctx, w, x, limits)
-	}
-	if x.q.Namespace != "" {
-		return nil, engine.Missing("no such namespace")
+		return s.answerSealed(ctx, w, x)
 	}
 	mode := storage.ReadOnly
 	if x.q.Op != engine.OpRead && x.q.Op != engine.OpList {
@@ -85,7 +92,7 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange,
 		if err := s.store.View(ctx, func(tx *storage.Tx) error { return s.greet(tx, x) }); err != nil {
 			return nil, err
 		}
-		if err := x.q.ReadBody(w, limits); err != nil {
+		if err := x.q.ReadBody(w, x.door.limits); err != nil {
 			return nil, err
 		}
 		if x.noRoute == nil {
@@ -100,18 +107,26 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange,
 	if err == nil && x.noRoute == nil && x.match.Info.Outside && !x.q.Help {
 		a, err = s.runOutside(ctx, x)
 	}
+	if err == nil && a != nil && a.Loan != nil {
+		a, err = s.create(ctx, x, a.Loan)
+	}
+	if err == nil && a != nil && a.After != nil {
+		if err = a.After(ctx); err == nil && a.Data == nil && a.Lease == nil {
+			a = nil
+		}
+	}
 	return s.finish(x, a, err)
 }
 
 // runOutside runs a route that acts on the world. Its answer is wrapped after
 // the deed, in a transaction of its own.
 func (s *Server) runOutside(ctx context.Context, x *exchange) (*engine.Answer, error) {
-	a, err := x.match.Run(x.call)
-	if err != nil || a == nil || x.q.WrapTTL <= 0 {
+	a, err := x.act()
+	if err != nil || a == nil || x.q.WrapTTL <= 0 || x.quiet() {
 		return a, err
 	}
 	_, err = s.store.Update(ctx, func(tx *storage.Tx) (err error) {
-		a, err = s.wrap(tx, x, a)
+		a, err = s.wrap(tx.Of(x.ns.Number), x, a)
 		return err
 	})
 	return a, err
@@ -119,10 +134,11 @@ func (s *Server) runOutside(ctx context.Context, x *exchange) (*engine.Answer, e
 
 // greet finds the route and whether the token is one, without spending it.
 func (s *Server) greet(tx *storage.Tx, x *exchange) error {
-	if err := s.find(tx, x); err != nil {
+	tx, err := s.find(tx, x)
+	if err != nil {
 		return err
 	}
-	if x.noRoute == nil && x.match.Info.Login {
+	if x.public() {
 		return nil
 	}
 	e, err := s.tokens.Find(tx, x.q.Token)
@@ -133,27 +149,43 @@ func (s *Server) greet(tx *storage.Tx, x *exchange) error {
 	return err
 }
 
-// find sets mount, route and captures.
-func (s *Server) find(tx *storage.Tx, x *exchange) error {
+// find sets namespace, mount, route and captures. It returns the transaction as
+// that namespace sees it, which everything after works on.
+func (s *Server) find(tx *storage.Tx, x *exchange) (*storage.Tx, error) {
+	tree, err := s.mounts.Spaces.Tree(tx)
+	if err != nil {
+		return nil, err
+	}
+	if x.ns, x.q.Path = tree.Resolve(x.q.Namespace, x.asked); x.ns == nil {
+		return nil, engine.Missing("namespace not found")
+	}
+	if locked := tree.LockedAt(x.ns); locked != nil {
+		return nil, locked.Locked()
+	}
+	tx = tx.Of(x.ns.Number)
 	table, err := s.mounts.Table(tx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	x.live, x.rest = table.Find(x.q.Path)
 	if x.live == nil {
 		x.noRoute = engine.Missing(fmt.Sprintf("no handler for route %q. route entry not found.", x.q.Path))
-		return nil
+		return tx, nil
 	}
 	x.match, x.noRoute = x.live.Instance.Find(x.q.Op, x.rest)
 	if x.q.Head && x.noRoute == nil && !x.match.Info.Bare {
 		x.noRoute = engine.ErrNoOperation // engines do not know HEAD
 	}
-	return nil
+	if x.noRoute == nil && x.match.Info.RootOnly && !x.match.Info.Login && x.ns.Number != 0 {
+		x.noRoute = engine.Bad("operation only available in root namespace")
+	}
+	return tx, nil
 }
 
 // run is the transaction of a request: it may run again from the start.
 func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.Answer, error) {
-	if err := s.find(tx, x); err != nil {
+	tx, err := s.find(tx, x)
+	if err != nil {
 		return nil, err
 	}
 	if x.noRoute == nil && !x.q.Help && x.match.Info.Mode == storage.ReadWrite && tx.Mode() == storage.ReadOnly {
@@ -183,12 +215,16 @@ func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.
 		x.call.Whole = nil
 		return nil, nil
 	}
-	a, err := x.match.Run(x.call)
-	if err == nil && a != nil && a.Grant != nil {
-		a, err = s.grant(tx, x, a.Grant)
-	}
-	if err != nil {
+	a, err := x.act()
+	switch {
+	case err != nil:
 		return nil, err
+	case a != nil && a.Loan != nil:
+		return a, s.reserve(tx, x, a.Loan) // it is made after this transaction
+	case a != nil && a.Grant != nil:
+		if a, err = s.grant(tx, x, a.Grant); err != nil {
+			return nil, err
+		}
 	}
 	return s.wrap(tx, x, a)
 }
@@ -196,16 +232,29 @@ func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.
 func (s *Server) newCall(ctx context.Context, tx *storage.Tx, x *exchange) *engine.Call {
 	c := &x.calls
 	*c = engine.Call{Whole: tx, Ctx: ctx, By: &x.caller, Time: s.now(), Body: x.q.Body, Query: x.q.Query, Scheduler: s.due, Data: x}
-	x.caller = engine.Caller{Address: x.q.RemoteAddr, Namespace: x.q.Namespace}
+	x.caller = engine.Caller{Address: x.q.RemoteAddr, Namespace: x.ns.Path}
 	if x.live != nil {
 		c.Rows, c.At_ = tx.In(x.live.Range()), &x.live.Mount
 	}
 	return c
 }
 
+// act is the engine's function. What the listener hides is gone from its answer
+// before that is wrapped, recorded or sent.
+func (x *exchange) act() (*engine.Answer, error) {
+	a, err := x.match.Run(x.call)
+	x.door.redact(a)
+	return a, err
+}
+
+// public says that the route asks nobody who they are.
+func (x *exchange) public() bool {
+	return x.noRoute == nil && (x.match.Info.Login || x.door.opens(x.q.Path))
+}
+
 // authenticate finds who asks. A route for everyone asks nobody.
 func (s *Server) authenticate(tx *storage.Tx, x *exchange) error {
-	if x.noRoute == nil && x.match.Info.Login && !x.q.Help && !x.forAnother() {
+	if x.public() && !x.q.Help && !x.forAnother() {
 		return nil
 	}
 	if x.q.Token == "" {
@@ -260,12 +309,23 @@ func (s *Server) decide(tx *storage.Tx, x *exchange) error {
 	if x.who == nil {
 		return nil // a public route
 	}
-	acl, err := s.policies.ACL(tx, x.who.Policies)
+	down, reaches, err := s.tokens.Down(tx, x.who)
+	if err != nil {
+		return err
+	}
+	if !reaches {
+		return engine.Listed(http.StatusForbidden, "permission denied")
+	}
+	home, err := s.tokens.Home(tx, x.who)
+	if err != nil {
+		return err
+	}
+	acl, err := s.policies.ACL(home, x.who.Policies)
 	if err != nil {
 		return err
 	}
 	x.verdict = acl.Decide(policy.Query{
-		Path: x.q.Path, Op: x.op, Params: x.q.Body, WrapTTL: x.q.WrapTTL,
+		Path: down + x.q.Path, Op: x.op, Params: x.q.Body, WrapTTL: x.q.WrapTTL,
 		Sudo: x.noRoute == nil && x.match.Info.Sudo,
 	})
 	if !x.verdict.Allowed || len(x.verdict.MFAMethods) > 0 || len(x.verdict.ControlGroups) > 0 {
@@ -314,17 +374,17 @@ func (s *Server) finish(x *exchange, a *engine.Answer, err error) (*wire.Reply, 
 }
 
 // answerSealed serves the few routes that need no keys.
-func (s *Server) answerSealed(ctx context.Context, w http.ResponseWriter, x *exchange, limits wire.Limits) (*wire.Reply, error) {
+func (s *Server) answerSealed(ctx context.Context, w http.ResponseWriter, x *exchange) (*wire.Reply, error) {
 	rest, ok := strings.CutPrefix(x.q.Path, "sys/")
 	if !ok {
 		return nil, storage.ErrSealed
 	}
 	x.rest = rest
 	x.match, x.noRoute = s.sysInstance.Find(x.q.Op, rest)
-	if x.noRoute != nil || !x.match.Info.Sealed {
+	if x.noRoute != nil || !x.match.Info.Sealed && !x.door.tellsStrangers(x.q.Path) {
 		return nil, storage.ErrSealed
 	}
-	if err := x.q.ReadBody(w, limits); err != nil {
+	if err := x.q.ReadBody(w, x.door.limits); err != nil {
 		return nil, err
 	}
 	x.live = s.sysLive
@@ -332,11 +392,11 @@ func (s *Server) answerSealed(ctx context.Context, w http.ResponseWriter, x *exc
 	var err error
 	x.call = &engine.Call{Ctx: ctx, By: &x.caller, At_: &x.live.Mount, Time: s.now(), Body: x.q.Body, Query: x.q.Query, Data: x}
 	if x.match.Info.Outside {
-		a, err = x.match.Run(x.call)
+		a, err = x.act()
 	} else {
 		err = s.store.View(ctx, func(tx *storage.Tx) error {
 			x.call.Whole, x.call.Rows = tx, tx.In(storage.Core)
-			a, err = x.match.Run(x.call)
+			a, err = x.act()
 			return err
 		})
 	}
@@ -346,13 +406,18 @@ func (s *Server) answerSealed(ctx context.Context, w http.ResponseWriter, x *exc
 	return wire.Envelope(x.q, x.match.Info, "system", a, x.call.Warnings)
 }
 
-// wrap puts the answer into a wrapping token when one is asked for.
+// wrap puts the answer into a wrapping token when one is asked for. What is not
+// on record leaves no token behind.
 func (s *Server) wrap(tx *storage.Tx, x *exchange, a *engine.Answer) (*engine.Answer, error) {
-	if x.q.WrapTTL <= 0 || a == nil || a.Wrap != nil || a.Raw != nil {
+	if x.q.WrapTTL <= 0 || x.quiet() || a == nil || a.Wrap != nil || a.Raw != nil && (a.Raw.Stream != nil || len(a.Raw.Body) == 0 || a.Raw.Status >= 400) {
 		return a, nil
 	}
 	if tx.Mode() == storage.ReadOnly {
 		return nil, storage.ErrUpgrade
+	}
+	if a.Raw != nil {
+		info, err := s.wrapping.WrapRaw(tx, x.q.FullPath(), a.Raw, x.q.WrapTTL)
+		return &engine.Answer{Wrap: info}, err
 	}
 	rep, err := wire.Envelope(x.q, x.match.Info, x.live.Type, a, x.call.Warnings)
 	if err != nil {
@@ -363,11 +428,7 @@ func (s *Server) wrap(tx *storage.Tx, x *exchange, a *engine.Answer) (*engine.An
 	if a.Auth != nil {
 		accessor = a.Auth.Accessor
 	}
-	path := x.q.Path
-	if x.q.Op == engine.OpList && !strings.HasSuffix(path, "/") {
-		path += "/"
-	}
-	info, err := s.wrapping.Wrap(tx, path, rep.Body, x.q.WrapTTL, accessor)
+	info, err := s.wrapping.Wrap(tx, x.q.FullPath(), rep.Body, x.q.WrapTTL, accessor)
 	if err != nil {
 		return nil, err
 	}

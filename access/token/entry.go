@@ -43,7 +43,8 @@ type Entry struct {
 	BoundCIDRs      []string          `json:"bound_cidrs,omitempty"`
 	EntityID        string            `json:"entity_id,omitempty"`
 	CubbyholeID     string            `json:"cubbyhole_id,omitempty"`
-	NamespaceID     string            `json:"namespace_id,omitempty"`
+	NamespaceID     string            `json:"namespace_id,omitempty"`   // "" is root
+	NamespacePath   string            `json:"namespace_path,omitempty"` // when it was made
 	NoDefaultPolicy bool              `json:"no_default_policy,omitempty"`
 	Role            string            `json:"role,omitempty"`
 	Mount           string            `json:"mount,omitempty"` // UUID of the auth method that gave it, if one did
@@ -103,7 +104,7 @@ func parseCIDR(s string) (netip.Prefix, error) {
 // the token itself, or "" where the answer must not have it.
 func (e *Entry) Auth(raw string, now time.Time) *api.Auth {
 	return &api.Auth{
-		ClientToken: raw, Accessor: e.Accessor,
+		ClientToken: raw, Accessor: e.Accessor, DisplayName: e.DisplayName,
 		Policies: e.Policies, TokenPolicies: e.Policies, Metadata: e.Meta,
 		LeaseDuration: seconds(e.Left(now)), Renewable: e.Renewable,
 		EntityID: e.EntityID, TokenType: e.Type, Orphan: e.Orphan(), NumUses: e.NumUses,

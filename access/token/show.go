@@ -1,6 +1,10 @@
 package token
 
-import "time"
+import (
+	"time"
+
+	"github.com/fastness-dev/fastness/storage"
+)
 
 // Shown is a token as a lookup answers it. Fields are in the order of their
 // names, as in Vault's answers.
@@ -18,6 +22,7 @@ type Shown struct {
 	LastRenewal     *time.Time        `json:"last_renewal,omitempty"`
 	LastRenewalTime int64             `json:"last_renewal_time,omitempty"` // Unix
 	Meta            map[string]string `json:"meta"`
+	NamespacePath   string            `json:"namespace_path,omitempty"`
 	NumUses         int               `json:"num_uses"`
 	Orphan          bool              `json:"orphan"`
 	Path            string            `json:"path"`
@@ -36,7 +41,7 @@ func (s *Store) show(e *Entry, raw string) *Shown {
 		Accessor: e.Accessor, BoundCIDRs: e.BoundCIDRs,
 		CreationTime: e.Created.Unix(), CreationTTL: seconds(e.TTL), DisplayName: e.DisplayName,
 		EntityID: e.EntityID, ExplicitMaxTTL: seconds(e.ExplicitMaxTTL), ID: raw, IssueTime: e.Created.UTC(),
-		Meta: e.Meta, NumUses: e.NumUses, Orphan: e.Orphan(), Path: e.Path, Period: seconds(e.Period),
+		Meta: e.Meta, NamespacePath: e.NamespacePath, NumUses: e.NumUses, Orphan: e.Orphan(), Path: e.Path, Period: seconds(e.Period),
 		Policies: e.Policies, Renewable: e.Renewable, Role: e.Role, TTL: seconds(e.Left(s.o.Now())), Type: e.Type,
 	}
 	if !e.Expires.IsZero() {
@@ -48,4 +53,16 @@ func (s *Store) show(e *Entry, raw string) *Shown {
 		a.LastRenewal, a.LastRenewalTime = &t, t.Unix()
 	}
 	return a
+}
+
+// Count is how many service tokens there are. It reads the whole list of
+// accessors.
+func (s *Store) Count(tx *storage.Tx) (n int, err error) {
+	for _, err := range tx.In(storage.Accessors).Children("", "") {
+		if err != nil {
+			return 0, err
+		}
+		n++
+	}
+	return n, nil
 }
