@@ -83,6 +83,7 @@ var beside = []string{
 	"server/listener -> server/config",
 	"test/bench -> test/clients/target",
 	"test/crash -> test/clients/target",
+	"test/faults -> test/clients/target",
 	"test/clients -> test/clients/target",
 }
 

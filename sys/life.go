@@ -288,6 +288,9 @@ func (s *System) open(ctx context.Context, sealKey []byte) error {
 	}
 	defer clear(rootKey)
 	if err := s.Barrier.Unlock(rootKey, keyring); err != nil {
+		if errors.Is(err, storage.ErrCorrupt) {
+			return fmt.Errorf("the stored keyring is damaged: restore this node from a backup or from its peers: %w", err)
+		}
 		return fmt.Errorf("unlock barrier: %w", err)
 	}
 	_, err = s.Store.Update(ctx, func(tx *storage.Tx) error {
