@@ -1,6 +1,10 @@
 package token
 
-import "time"
+import (
+	"time"
+
+	"github.com/fastness-dev/fastness/storage"
+)
 
 // Shown is a token as a lookup answers it. Fields are in the order of their
 // names, as in Vault's answers.
@@ -13,7 +17,9 @@ type Shown struct {
 	EntityID        string            `json:"entity_id"`
 	ExpireTime      *time.Time        `json:"expire_time"` // null is never
 	ExplicitMaxTTL  int64             `json:"explicit_max_ttl"`
+	External        *struct{}         `json:"external_namespace_policies,omitempty"` // {} for tokens with an entity
 	ID              string            `json:"id"`
+	Identity        *[]string         `json:"identity_policies,omitempty"` // of tokens with an entity
 	IssueTime       time.Time         `json:"issue_time"`
 	LastRenewal     *time.Time        `json:"last_renewal,omitempty"`
 	LastRenewalTime int64             `json:"last_renewal_time,omitempty"` // Unix
@@ -31,7 +37,7 @@ type Shown struct {
 
 // show is the answer for an entry. raw is the token, or "" where the answer
 // must not have it. All lengths of time are in seconds.
-func (s *Store) show(e *Entry, raw string) *Shown {
+func (s *Store) show(tx *storage.Tx, e *Entry, raw string) (*Shown, error) {
 	a := &Shown{
 		Accessor: e.Accessor, BoundCIDRs: e.BoundCIDRs,
 		CreationTime: e.Created.Unix(), CreationTTL: seconds(e.TTL), DisplayName: e.DisplayName,
@@ -47,5 +53,10 @@ func (s *Store) show(e *Entry, raw string) *Shown {
 		t := e.LastRenewal.UTC()
 		a.LastRenewal, a.LastRenewalTime = &t, t.Unix()
 	}
-	return a
+	if e.EntityID == "" || s.o.IdentityPolicies == nil {
+		return a, nil
+	}
+	names, err := s.o.IdentityPolicies(tx, e)
+	a.Identity, a.External = &names, &struct{}{}
+	return a, err
 }
