@@ -3,6 +3,7 @@ package sys
 import (
 	"slices"
 
+	"github.com/fastness-dev/fastness/access/policy"
 	"github.com/fastness-dev/fastness/access/token"
 	"github.com/fastness-dev/fastness/engine"
 )
@@ -22,14 +23,14 @@ type accessorPaths struct {
 	pathsAsked
 }
 
-// capabilities says what policies give on paths. With one path it is said again
+// capabilities says what the holder of a token can do on paths. With one path it is said again
 // under a key that old clients look for.
-func (s *System) capabilities(v engine.View, policies []string, asked pathsAsked) (map[string][]string, error) {
+func (s *System) capabilities(v engine.View, e *token.Entry, asked pathsAsked) (map[string][]string, error) {
 	paths := slices.Concat(asked.Paths, asked.Path)
 	if len(paths) == 0 {
 		return nil, engine.Bad("paths must be supplied")
 	}
-	acl, err := s.Policies.ACL(engine.CallOf(v).Whole, policies)
+	acl, err := s.held(v, e)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +46,7 @@ func (s *System) capabilities(v engine.View, policies []string, asked pathsAsked
 
 // ownCapabilities is about the request's token, whatever else the body names.
 func (s *System) ownCapabilities(v engine.View, req tokenPaths) (map[string][]string, error) {
-	return s.capabilities(v, v.Caller().Policies, req.pathsAsked)
+	return s.capabilities(v, engine.CallOf(v).Data.(Requester).Token(), req.pathsAsked)
 }
 
 func (s *System) capabilitiesOf(v engine.View, req tokenPaths) (map[string][]string, error) {
@@ -71,7 +72,21 @@ func (s *System) entryCapabilities(v engine.View, e *token.Entry, err error, non
 	case e == nil:
 		return nil, engine.Bad("%s", none)
 	}
-	return s.capabilities(v, e.Policies, asked)
+	return s.capabilities(v, e, asked)
+}
+
+// held is what the holder of a token may do, by the token's policies and those
+// of its identity.
+func (s *System) held(v engine.View, e *token.Entry) (*policy.ACL, error) {
+	tx := engine.CallOf(v).Whole
+	if s.Held == nil {
+		return s.Policies.ACL(tx, e.Policies)
+	}
+	h, err := s.Held(tx, e)
+	if err != nil {
+		return nil, err
+	}
+	return h.ACL, nil
 }
 
 func capabilityRoutes() engine.Routes[System] {

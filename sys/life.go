@@ -146,6 +146,7 @@ func (s *System) found(tx *storage.Tx) error {
 		{Path: "sys/", Kind: engine.System, Type: "system", Description: "system endpoints used for control, policy and debugging", SealWrap: true},
 		{Path: "auth/token/", Kind: engine.System, Type: "token", Description: "token based credentials"},
 		{Path: "cubbyhole/", Kind: engine.System, Type: "cubbyhole", Description: "per-token private secret storage", Local: true},
+		{Path: "identity/", Kind: engine.System, Type: "identity", Description: "identity store"},
 	} {
 		if s.Mounts.Type(e.Kind, e.Type, nil) == nil {
 			continue

@@ -28,7 +28,7 @@ func (s *System) asking(v engine.View) (*policy.ACL, error) {
 			return nil, err
 		}
 	}
-	return s.Policies.ACL(c.Whole, e.Policies)
+	return s.held(v, e)
 }
 
 func (s *System) admitted(c *engine.Call, raw string) (*token.Entry, error) {
@@ -119,7 +119,7 @@ type resultantACL struct {
 }
 
 func (s *System) resultantACL(v engine.View, _ engine.None) (*resultantACL, error) {
-	acl, err := s.Policies.ACL(engine.CallOf(v).Whole, v.Caller().Policies)
+	acl, err := s.held(v, engine.CallOf(v).Data.(Requester).Token())
 	if err != nil {
 		return nil, err
 	}
