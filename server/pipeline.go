@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fastness-dev/fastness/access/identity"
 	"github.com/fastness-dev/fastness/access/policy"
 	"github.com/fastness-dev/fastness/access/token"
 	"github.com/fastness-dev/fastness/api"
@@ -29,17 +30,20 @@ var _ sys.Requester = (*exchange)(nil)
 
 // An exchange is one request on its way through the stages.
 type exchange struct {
-	q       *wire.Request
-	live    *mount.Live
-	rest    string // of the path, below the mount
-	match   engine.Match
-	noRoute error // why there is no match; told only to who may know
-	who     *token.Entry
-	caller  engine.Caller
-	op      policy.Operation
-	verdict policy.Verdict
-	audited bool // once per request, however often a conflict repeats us
-	call    *engine.Call
+	q             *wire.Request
+	live          *mount.Live
+	rest          string // of the path, below the mount
+	match         engine.Match
+	noRoute       error // why there is no match; told only to who may know
+	who           *token.Entry
+	caller        engine.Caller
+	op            policy.Operation
+	verdict       policy.Verdict
+	holder        *identity.Holder // whom the token is of; nil is nobody in particular
+	held          *policy.Held     // what token and holder may do
+	entityCreated bool             // by this login
+	audited       bool             // once per request, however often a conflict repeats us
+	call          *engine.Call
 }
 
 // serve takes a request from the wire to the wire; its stages are its lines.
@@ -168,6 +172,9 @@ func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.
 	if err == nil && a != nil && a.Grant != nil {
 		a, err = s.grant(tx, x, a.Grant)
 	}
+	if err == nil {
+		err = s.introduce(tx, x, a)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -198,8 +205,8 @@ func (s *Server) authenticate(tx *storage.Tx, x *exchange) error {
 	}
 	x.who = e
 	x.caller.TokenID, x.caller.Accessor, x.caller.DisplayName = e.ID, e.Accessor, e.DisplayName
-	x.caller.EntityID, x.caller.Policies, x.caller.Root = e.EntityID, e.Policies, e.Root()
-	return nil
+	x.caller.EntityID, x.caller.Root = e.EntityID, e.Root()
+	return s.identify(tx, x)
 }
 
 var operations = map[engine.Op]policy.Operation{
@@ -225,11 +232,7 @@ func (s *Server) decide(tx *storage.Tx, x *exchange) error {
 	if x.who == nil {
 		return nil // a public route
 	}
-	acl, err := s.policies.ACL(tx, x.who.Policies)
-	if err != nil {
-		return err
-	}
-	x.verdict = acl.Decide(policy.Query{
+	x.verdict = x.held.Decide(policy.Query{
 		Path: x.q.Path, Op: x.op, Params: x.q.Body, WrapTTL: x.q.WrapTTL,
 		Sudo: x.noRoute == nil && x.match.Info.Sudo,
 	})

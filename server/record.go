@@ -60,6 +60,7 @@ func (s *Server) auditResponse(x *exchange, a *engine.Answer, failed error) erro
 			e.Response.Auth = &audit.Auth{ClientToken: t.ClientToken, Accessor: t.Accessor, Policies: t.Policies,
 				TokenPolicies: t.TokenPolicies, Metadata: t.Metadata, EntityID: t.EntityID, TokenType: t.TokenType,
 				NumUses: t.NumUses, TokenTTL: time.Duration(t.LeaseDuration) * time.Second}
+			x.auditGranted(e.Response.Auth, t)
 		}
 	}
 	if err := s.audit.Response(x.call.Ctx, e); err != nil {
@@ -90,6 +91,7 @@ func (s *Server) entry(x *exchange, failed error) *audit.Entry {
 	if w := x.who; w != nil {
 		e.Request.ClientTokenAccessor = w.Accessor
 		e.Auth = authOf(w, q.Token)
+		x.auditIdentity(&e.Auth)
 		results := &audit.PolicyResults{Allowed: x.verdict.Allowed}
 		for _, g := range x.verdict.Granting {
 			results.GrantingPolicies = append(results.GrantingPolicies, audit.GrantingPolicy{Name: g.Policy, NamespaceID: "root", Type: "acl"})

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fastness-dev/fastness/access/identity"
 	"github.com/fastness-dev/fastness/access/policy"
 	"github.com/fastness-dev/fastness/access/token"
 	"github.com/fastness-dev/fastness/audit"
@@ -40,21 +41,22 @@ type Options struct {
 
 // A Server answers the API over one store.
 type Server struct {
-	store    *storage.Store
-	barrier  *barrier.Barrier
-	mounts   *mount.Mounts
-	tokens   *token.Store
-	policies *policy.Store
-	audit    *audit.Broker
-	wrapping *cubbyhole.Wrapping
-	sys      *sys.System
-	due      dueIndex
-	inflight inflight
-	metrics  *metrics
-	version  string // API level
-	logger   *slog.Logger
-	level    *slog.LevelVar
-	clock    func() time.Time
+	store      *storage.Store
+	barrier    *barrier.Barrier
+	mounts     *mount.Mounts
+	tokens     *token.Store
+	policies   *policy.Store
+	identities *identity.Store
+	audit      *audit.Broker
+	wrapping   *cubbyhole.Wrapping
+	sys        *sys.System
+	due        dueIndex
+	inflight   inflight
+	metrics    *metrics
+	version    string // API level
+	logger     *slog.Logger
+	level      *slog.LevelVar
+	clock      func() time.Time
 
 	sysInstance engine.Instance // for a sealed node, which has no mount table
 	sysLive     *mount.Live
@@ -79,11 +81,12 @@ func New(o Options) (*Server, error) {
 	s.metrics = newMetrics(s)
 	s.audit = audit.NewBroker(o.Clock)
 	s.tokens = token.New(token.Options{Barrier: s.barrier, Now: o.Clock, DefaultTTL: o.Settings.DefaultTTL, MaxTTL: o.Settings.MaxTTL,
-		OnRevoke: s.revoked, Renewing: s.renewing,
+		OnRevoke: s.revoked, Renewing: s.renewing, IdentityPolicies: s.identityPolicies,
 		PolicyExists: func(tx *storage.Tx, name string) (bool, error) {
 			p, err := s.policies.Get(tx, name)
 			return p != nil, err
 		}})
+	s.identities = s.newIdentities()
 	s.wrapping = &cubbyhole.Wrapping{Tokens: s.tokens}
 	var err error
 	s.store, err = storage.Open(storage.Options{State: o.State, Log: o.Log, Sealer: s.barrier, Logger: o.Logger})
@@ -92,9 +95,9 @@ func New(o Options) (*Server, error) {
 	}
 	s.sys = sys.New(&sys.System{Store: s.store, Barrier: s.barrier, Policies: s.policies, Tokens: s.tokens,
 		Audit: s.audit, Wrapping: s.wrapping, Logger: o.Logger, Settings: o.Settings,
-		Unsealed: s.unsealed, Sealing: s.sealing, Node: s})
+		Held: s.Held, Unsealed: s.unsealed, Sealing: s.sealing, Node: s})
 	system := s.sys.Type()
-	types := append([]engine.Type{system, s.tokens.Type(), cubbyhole.Type()}, o.Engines...)
+	types := append([]engine.Type{system, s.tokens.Type(), cubbyhole.Type(), s.identities.Type()}, o.Engines...)
 	s.mounts = mount.New(types, o.Settings.DefaultTTL, o.Settings.MaxTTL)
 	s.sys.Mounts = s.mounts
 	if o.Seed != nil {
@@ -172,6 +175,7 @@ func (s *Server) sealing() {
 	}
 	s.ended.Wait()
 	s.tokens.Forget()
+	s.identities.Drop()
 	if err := s.audit.Clear(); err != nil {
 		s.logger.Error("close audit devices", "error", err)
 	}

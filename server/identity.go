@@ -1,0 +1,131 @@
+package server
+
+import (
+	"github.com/fastness-dev/fastness/access/identity"
+	"github.com/fastness-dev/fastness/access/policy"
+	"github.com/fastness-dev/fastness/access/token"
+	"github.com/fastness-dev/fastness/api"
+	"github.com/fastness-dev/fastness/audit"
+	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/mount"
+	"github.com/fastness-dev/fastness/storage"
+)
+
+// newIdentities is the store of identities over the server's mounts.
+func (s *Server) newIdentities() *identity.Store {
+	return identity.New(identity.Options{Now: s.clock, Mount: func(tx *storage.Tx, accessor string) (*identity.Mount, error) {
+		table, err := s.mounts.Table(tx)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range table.All() {
+			if l.Accessor == accessor && class(l.Path) == "auth" {
+				m := identityMount(l)
+				return &m, nil
+			}
+		}
+		return nil, nil
+	}})
+}
+
+func identityMount(l *mount.Live) identity.Mount {
+	return identity.Mount{Accessor: l.Accessor, Path: l.Path, Type: l.Type, Local: l.Local}
+}
+
+// holder is the identity of a token, nil when it is nobody's. The token of an
+// entity that is gone or disabled may do nothing.
+func (s *Server) holder(tx *storage.Tx, entityID string) (*identity.Holder, error) {
+	if entityID == "" {
+		return nil, nil
+	}
+	h, err := s.identities.Holder(tx, entityID)
+	if err == nil && (h == nil || h.Disabled) {
+		err = engine.Denied()
+	}
+	return h, err
+}
+
+// held is what a token's policies and those of its identity amount to.
+func (s *Server) held(tx *storage.Tx, e *token.Entry, h *identity.Holder) (*policy.Held, error) {
+	if h == nil {
+		return s.policies.Held(tx, e.Policies, nil)
+	}
+	return s.policies.Held(tx, e.Policies, &h.Bearer)
+}
+
+// Held is what the holder of a token may do; for the system's own engines.
+func (s *Server) Held(tx *storage.Tx, e *token.Entry) (*policy.Held, error) {
+	h, err := s.holder(tx, e.EntityID)
+	if err != nil {
+		return nil, err
+	}
+	return s.held(tx, e, h)
+}
+
+// identify finds whom the request's token is of, and what they hold.
+func (s *Server) identify(tx *storage.Tx, x *exchange) (err error) {
+	if x.holder, err = s.holder(tx, x.who.EntityID); err != nil {
+		return err
+	}
+	if x.held, err = s.held(tx, x.who, x.holder); err != nil {
+		return err
+	}
+	x.caller.Policies = x.held.Policies
+	if x.holder != nil {
+		x.caller.EntityID = x.holder.ID
+	}
+	return nil
+}
+
+// enter finds or makes the entity of a login.
+func (s *Server) enter(tx *storage.Tx, x *exchange, g *engine.Grant) (entityID string, err error) {
+	in, err := s.identities.Login(tx, identity.LoginOf(identityMount(x.live), g), x.call.Time)
+	if err != nil || in == nil {
+		return "", err
+	}
+	x.entityCreated = in.Created
+	return in.EntityID, nil
+}
+
+// introduce adds to an answer that gives or renews a token what its identity
+// holds besides.
+func (s *Server) introduce(tx *storage.Tx, x *exchange, a *engine.Answer) error {
+	if a == nil || a.Auth == nil || a.Auth.EntityID == "" {
+		return nil
+	}
+	h, err := s.holder(tx, a.Auth.EntityID)
+	if err != nil {
+		return err
+	}
+	held, err := s.policies.Held(tx, a.Auth.TokenPolicies, &h.Bearer)
+	if err != nil {
+		return err
+	}
+	a.Auth.Policies, a.Auth.IdentityPolicies = held.Policies, h.Policies
+	if x.match.Info.Login {
+		x.holder, x.held = h, held
+	}
+	return nil
+}
+
+// identityPolicies are those that a token's lookup shows.
+func (s *Server) identityPolicies(tx *storage.Tx, e *token.Entry) ([]string, error) {
+	h, err := s.identities.Holder(tx, e.EntityID)
+	if err != nil || h == nil {
+		return nil, err
+	}
+	return h.Policies, nil
+}
+
+// audited adds whom a token is of to what the audit log says of it.
+func (x *exchange) auditIdentity(a *audit.Auth) {
+	if x.holder != nil && x.held != nil {
+		a.Policies, a.IdentityPolicies = x.held.Policies, x.holder.Policies
+	}
+	a.EntityCreated = x.entityCreated
+}
+
+// auditGranted is the same for a token that an answer gives.
+func (x *exchange) auditGranted(a *audit.Auth, t *api.Auth) {
+	a.IdentityPolicies, a.EntityCreated = t.IdentityPolicies, x.entityCreated
+}
