@@ -4,12 +4,18 @@ import (
 	"github.com/fastness-dev/fastness/access/identity"
 	"github.com/fastness-dev/fastness/access/policy"
 	"github.com/fastness-dev/fastness/access/token"
-	"github.com/fastness-dev/fastness/api"
 	"github.com/fastness-dev/fastness/audit"
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/mount"
 	"github.com/fastness-dev/fastness/storage"
 )
+
+// identified is whom a request's token is of.
+type identified struct {
+	holder        *identity.Holder // nil is nobody in particular
+	grants        *policy.Held     // what token and holder may do; nil without a token
+	entityCreated bool             // by this login
+}
 
 // newIdentities is the store of identities over the server's mounts.
 func (s *Server) newIdentities() *identity.Store {
@@ -67,10 +73,10 @@ func (s *Server) identify(tx *storage.Tx, x *exchange) (err error) {
 	if x.holder, err = s.holder(tx, x.who.EntityID); err != nil {
 		return err
 	}
-	if x.held, err = s.held(tx, x.who, x.holder); err != nil {
+	if x.grants, err = s.held(tx, x.who, x.holder); err != nil {
 		return err
 	}
-	x.caller.Policies = x.held.Policies
+	x.caller.Policies = x.grants.Policies
 	if x.holder != nil {
 		x.caller.EntityID = x.holder.ID
 	}
@@ -103,7 +109,7 @@ func (s *Server) introduce(tx *storage.Tx, x *exchange, a *engine.Answer) error 
 	}
 	a.Auth.Policies, a.Auth.IdentityPolicies = held.Policies, h.Policies
 	if x.match.Info.Login {
-		x.holder, x.held = h, held
+		x.holder, x.grants = h, held
 	}
 	return nil
 }
@@ -117,15 +123,10 @@ func (s *Server) identityPolicies(tx *storage.Tx, e *token.Entry) ([]string, err
 	return h.Policies, nil
 }
 
-// audited adds whom a token is of to what the audit log says of it.
+// auditIdentity adds whom a token is of to what the audit log says of it.
 func (x *exchange) auditIdentity(a *audit.Auth) {
-	if x.holder != nil && x.held != nil {
-		a.Policies, a.IdentityPolicies = x.held.Policies, x.holder.Policies
+	if x.holder != nil && x.grants != nil {
+		a.Policies, a.IdentityPolicies = x.grants.Policies, x.holder.Policies
 	}
 	a.EntityCreated = x.entityCreated
-}
-
-// auditGranted is the same for a token that an answer gives.
-func (x *exchange) auditGranted(a *audit.Auth, t *api.Auth) {
-	a.IdentityPolicies, a.EntityCreated = t.IdentityPolicies, x.entityCreated
 }
