@@ -112,12 +112,12 @@ func (s *Store) writeEntityByName(v engine.Tx, q entityByName) (*madeEntity, err
 // setEntity stores an entity with what was sent of it. Of a changed one there
 // is nothing to say.
 func (s *Store) setEntity(v engine.Tx, old *Entity, name string, f entityFields) (*madeEntity, error) {
-	var e *Entity
+	e := new(Entity)
 	if old == nil {
 		e = s.newEntity(v.Now(), name)
 	} else {
-		changed := *old
-		e, e.Updated = &changed, v.Now()
+		*e = *old
+		e.Updated = v.Now()
 	}
 	if name != "" {
 		e.Name = name

@@ -68,10 +68,11 @@ func (e *Entity) alias(id string) *Alias {
 
 // newEntity is an entity that is not stored yet. An empty name is drawn.
 func (s *Store) newEntity(now time.Time, name string) *Entity {
+	e := &Entity{ID: s.o.NewID(), Name: name, Created: now, Updated: now}
 	if name == "" {
-		name = s.drawName("entity")
+		e.Name = s.drawName("entity")
 	}
-	return &Entity{ID: s.o.NewID(), Name: name, Created: now, Updated: now}
+	return e
 }
 
 // put stores an entity as it is. old is what was stored, nil when new.

@@ -129,6 +129,13 @@ func putGroup(tx *storage.Tx, g *Group, now time.Time) {
 	groups(tx).Put(g.ID, g)
 }
 
+// withoutAlias takes the alias of a group away, and with it its members.
+func withoutAlias(tx *storage.Tx, g *Group, now time.Time) {
+	left := *g
+	left.Alias, left.Epoch = nil, left.Epoch+1
+	putGroup(tx, &left, now)
+}
+
 // memberKey is the row that says that an entity is a member of a group, or was
 // in another epoch. Ids hold nothing that must be hidden.
 func memberKey(group, entity string) string { return group + "/" + entity }

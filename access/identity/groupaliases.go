@@ -90,9 +90,7 @@ func (s *Store) setGroupAlias(v engine.Tx, g *graph, from *Group, f groupAliasFi
 		return nil, engine.Bad("the group has an alias already: delete that first")
 	}
 	if from != nil && from.ID != to.ID {
-		left := *from
-		left.Alias, left.Epoch = nil, left.Epoch+1
-		putGroup(whole(v), &left, v.Now())
+		withoutAlias(whole(v), from, v.Now())
 	}
 	given := *to
 	if is := to.Alias; is == nil || is.Accessor != a.Accessor || fold(is.Name) != fold(a.Name) {
@@ -172,8 +170,6 @@ func (s *Store) deleteGroupAlias(v engine.Tx, q oneID) (engine.None, error) {
 	if group == nil {
 		return engine.None{}, nil
 	}
-	left := *group
-	left.Alias, left.Epoch = nil, left.Epoch+1
-	putGroup(whole(v), &left, v.Now())
+	withoutAlias(whole(v), group, v.Now())
 	return engine.None{}, nil
 }

@@ -98,10 +98,9 @@ func (s *Store) writeGroupByName(v engine.Tx, q groupByName) (*madeGroup, error)
 // setGroup stores a group with what was sent of it. Of a changed one there is
 // nothing to say.
 func (s *Store) setGroup(v engine.Tx, all *graph, old *Group, name string, f groupFields) (*madeGroup, error) {
-	g := &Group{Type: internal, Name: name, Created: v.Now()}
+	g := &Group{Type: internal, Created: v.Now()}
 	if old != nil {
-		changed := *old
-		g = &changed
+		*g = *old
 	}
 	if err := g.setType(old, f.Type); err != nil {
 		return nil, err

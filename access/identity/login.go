@@ -74,8 +74,7 @@ func (s *Store) first(tx *storage.Tx, l Login, now time.Time) (*Entered, error) 
 
 // Renewed brings the external groups and alias metadata of a token's entity up
 // to date at its renewal. It refuses with engine.Denied when the entity is gone
-// or disabled, or is no longer known by that alias: the login would not lead to
-// it again.
+// or disabled.
 func (s *Store) Renewed(tx *storage.Tx, entityID string, l Login, now time.Time) error {
 	h, err := s.Holder(tx, entityID)
 	if err != nil {
@@ -87,14 +86,7 @@ func (s *Store) Renewed(tx *storage.Tx, entityID string, l Login, now time.Time)
 	if l.Alias == "" {
 		return nil
 	}
-	id, err := find(tx, byAlias(l.Mount.Accessor, l.Alias))
-	if err != nil {
-		return err
-	}
-	if id != h.ID {
-		return engine.Denied()
-	}
-	_, err = s.refresh(tx, id, l, now)
+	_, err = s.refresh(tx, h.ID, l, now)
 	return err
 }
 
@@ -108,8 +100,7 @@ func (s *Store) refresh(tx *storage.Tx, id string, l Login, now time.Time) (*Ent
 	if shared == nil {
 		return nil, engine.Denied()
 	}
-	old := shared.at(l.Mount.Accessor)
-	if shared.Disabled || old == nil {
+	if shared.Disabled {
 		return shared, nil
 	}
 	e := *shared
@@ -117,12 +108,12 @@ func (s *Store) refresh(tx *storage.Tx, id string, l Login, now time.Time) (*Ent
 	if err := s.external(tx, &e, l); err != nil {
 		return nil, err
 	}
-	sameMeta := maps.Equal(old.Metadata, l.Metadata)
-	if sameMeta && slices.Equal(shared.Groups, e.Groups) {
+	a := e.at(l.Mount.Accessor)
+	known := a == nil || fold(a.Name) != fold(l.Alias) || maps.Equal(a.Metadata, l.Metadata)
+	if known && slices.Equal(shared.Groups, e.Groups) {
 		return shared, nil
 	}
-	if !sameMeta {
-		a := e.at(l.Mount.Accessor)
+	if !known {
 		a.Metadata, a.Updated = l.Metadata, now
 	}
 	entities(tx).Put(id, &e)
