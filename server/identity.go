@@ -114,6 +114,14 @@ func (s *Server) introduce(tx *storage.Tx, x *exchange, a *engine.Answer) error 
 	return nil
 }
 
+// unmounted removes the aliases of an auth method that is gone.
+func (s *Server) unmounted(tx *storage.Tx, e *mount.Entry) error {
+	if class(e.Path) != "auth" {
+		return nil
+	}
+	return s.identities.Unmount(tx, e.Accessor)
+}
+
 // identityPolicies are those that a token's lookup shows.
 func (s *Server) identityPolicies(tx *storage.Tx, e *token.Entry) ([]string, error) {
 	h, err := s.identities.Holder(tx, e.EntityID)

@@ -157,7 +157,10 @@ func disableMount(t tableOf) func(*System, engine.Tx, mountPath) (engine.None, e
 			return engine.None{}, err
 		}
 		s.Mounts.Disable(whole, l.Entry)
-		return engine.None{}, nil
+		if s.Unmounted == nil {
+			return engine.None{}, nil
+		}
+		return engine.None{}, s.Unmounted(whole, l.Entry)
 	}
 }
 
