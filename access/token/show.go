@@ -17,9 +17,9 @@ type Shown struct {
 	EntityID        string            `json:"entity_id"`
 	ExpireTime      *time.Time        `json:"expire_time"` // null is never
 	ExplicitMaxTTL  int64             `json:"explicit_max_ttl"`
-	External        *struct{}         `json:"external_namespace_policies,omitempty"` // {} for tokens with an entity
+	External        *struct{}         `json:"external_namespace_policies,omitempty"` // {} beside identity_policies
 	ID              string            `json:"id"`
-	Identity        *[]string         `json:"identity_policies,omitempty"` // of tokens with an entity
+	Identity        []string          `json:"identity_policies,omitempty"` // that the entity gives
 	IssueTime       time.Time         `json:"issue_time"`
 	LastRenewal     *time.Time        `json:"last_renewal,omitempty"`
 	LastRenewalTime int64             `json:"last_renewal_time,omitempty"` // Unix
@@ -56,7 +56,9 @@ func (s *Store) show(tx *storage.Tx, e *Entry, raw string) (*Shown, error) {
 	if e.EntityID == "" || s.o.IdentityPolicies == nil {
 		return a, nil
 	}
-	names, err := s.o.IdentityPolicies(tx, e)
-	a.Identity, a.External = &names, &struct{}{}
+	var err error
+	if a.Identity, err = s.o.IdentityPolicies(tx, e); len(a.Identity) > 0 {
+		a.External = &struct{}{}
+	}
 	return a, err
 }
