@@ -21,9 +21,12 @@ type Entity struct {
 	Merged   []string          `json:"merged,omitempty"`  // ids of entities that it took in
 	// Groups are the memberships, of which those of a group that is gone, or
 	// whose alias has changed since, no longer count. See [graph.direct].
-	Groups  []membership `json:"groups,omitempty"`
-	Created time.Time    `json:"created"`
-	Updated time.Time    `json:"updated"`
+	Groups []membership `json:"groups,omitempty"`
+	// Rev counts the writes of the entity: of two with one id and one Rev,
+	// nothing differs.
+	Rev     uint64    `json:"rev"`
+	Created time.Time `json:"created"`
+	Updated time.Time `json:"updated"`
 }
 
 // A membership is in a group as of an epoch of its alias: changing whom an
@@ -84,6 +87,12 @@ func put(tx *storage.Tx, e, old *Entity) {
 		finders(tx).Delete(byName(old.Name))
 		finders(tx).Put(byName(e.Name), &finder{e.ID})
 	}
+	save(tx, e)
+}
+
+// save stores an entity whose name is as it was.
+func save(tx *storage.Tx, e *Entity) {
+	e.Rev++
 	entities(tx).Put(e.ID, e)
 }
 

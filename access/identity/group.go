@@ -188,7 +188,7 @@ func setMembers(tx *storage.Tx, g *Group, ids []string) error {
 			return err
 		}
 		f(e)
-		entities(tx).Put(id, e)
+		save(tx, e)
 		return nil
 	}
 	left := make(map[string]bool, len(old))

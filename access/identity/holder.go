@@ -14,10 +14,10 @@ type Holder struct {
 	ID       string // of the entity as it is now, after merges
 	Disabled bool   // nothing may be done in its name
 
-	// What it was made of. Both are what the store gives out until they change,
-	// so a Holder is as good as new exactly while they are the same.
-	entity *Entity
-	graph  *graph
+	// What it was made of: a write of the entity, and the groups that the store
+	// gives out until one changes. While they are the same, so is the Holder.
+	rev   uint64
+	graph *graph
 }
 
 type holderKey struct {
@@ -48,7 +48,7 @@ func (s *Store) Holder(tx *storage.Tx, entityID string) (*Holder, error) {
 	s.mu.RLock()
 	h := s.holders[key]
 	s.mu.RUnlock()
-	if h != nil && h.entity == e && h.graph == g {
+	if h != nil && h.rev == e.Rev && h.graph == g {
 		return h, nil
 	}
 	h = newHolder(e, g)
@@ -71,7 +71,7 @@ func (s *Store) keep(key holderKey, h *Holder) {
 }
 
 func newHolder(e *Entity, g *graph) *Holder {
-	h := &Holder{ID: e.ID, Disabled: e.Disabled, entity: e, graph: g}
+	h := &Holder{ID: e.ID, Disabled: e.Disabled, rev: e.Rev, graph: g}
 	direct := g.direct(e)
 	names := slices.Clone(e.Policies)
 	all := append(direct, g.above(direct)...)

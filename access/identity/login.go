@@ -116,7 +116,7 @@ func (s *Store) refresh(tx *storage.Tx, id string, l Login, now time.Time) (*Ent
 	if !known {
 		a.Metadata, a.Updated = l.Metadata, now
 	}
-	entities(tx).Put(id, &e)
+	save(tx, &e)
 	return &e, nil
 }
 
