@@ -4,6 +4,7 @@ import (
 	"github.com/fastness-dev/fastness/access/identity"
 	"github.com/fastness-dev/fastness/access/policy"
 	"github.com/fastness-dev/fastness/access/token"
+	"github.com/fastness-dev/fastness/api"
 	"github.com/fastness-dev/fastness/audit"
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/mount"
@@ -19,7 +20,10 @@ type identified struct {
 
 // newIdentities is the store of identities over the server's mounts.
 func (s *Server) newIdentities() *identity.Store {
-	return identity.New(identity.Options{Now: s.clock, Mount: func(tx *storage.Tx, accessor string) (*identity.Mount, error) {
+	return identity.New(identity.Options{Now: s.clock, NamespaceID: func(tx *storage.Tx) (string, error) {
+		id, _, err := s.mounts.Spaces.ID(tx)
+		return id, err
+	}, Mount: func(tx *storage.Tx, accessor string) (*identity.Mount, error) {
 		table, err := s.mounts.Table(tx)
 		if err != nil {
 			return nil, err
@@ -39,29 +43,46 @@ func identityMount(l *mount.Live) identity.Mount {
 }
 
 // holder is the identity of a token, nil when it is nobody's. The token of an
-// entity that is gone or disabled may do nothing.
-func (s *Server) holder(tx *storage.Tx, entityID string) (*identity.Holder, error) {
-	if entityID == "" {
+// entity that is gone or disabled may do nothing. In a namespace of another's the
+// entity holds nothing: its policies say nothing about what is there.
+func (s *Server) holder(tx *storage.Tx, e *token.Entry) (*identity.Holder, error) {
+	if e.EntityID == "" {
 		return nil, nil
 	}
-	h, err := s.identities.Holder(tx, entityID)
-	if err == nil && (h == nil || h.Disabled) {
-		err = engine.Denied()
+	home, err := s.tokens.EntityHome(tx, e)
+	if err != nil {
+		return nil, err
 	}
-	return h, err
+	var h *identity.Holder
+	if home != nil {
+		if h, err = s.identities.Holder(home, e.EntityID); err != nil {
+			return nil, err
+		}
+	}
+	if h == nil || h.Disabled {
+		return nil, engine.Denied()
+	}
+	if e.EntityHome != "" {
+		return nil, nil
+	}
+	return h, nil
 }
 
 // held is what a token's policies and those of its identity amount to.
 func (s *Server) held(tx *storage.Tx, e *token.Entry, h *identity.Holder) (*policy.Held, error) {
-	if h == nil {
-		return s.policies.Held(tx, e.Policies, nil)
+	home, err := s.tokens.Home(tx, e)
+	if err != nil {
+		return nil, err
 	}
-	return s.policies.Held(tx, e.Policies, &h.Bearer)
+	if h == nil {
+		return s.policies.Held(home, e.Policies, nil)
+	}
+	return s.policies.Held(home, e.Policies, &h.Bearer)
 }
 
 // Held is what the holder of a token may do; for the system's own engines.
 func (s *Server) Held(tx *storage.Tx, e *token.Entry) (*policy.Held, error) {
-	h, err := s.holder(tx, e.EntityID)
+	h, err := s.holder(tx, e)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +91,7 @@ func (s *Server) Held(tx *storage.Tx, e *token.Entry) (*policy.Held, error) {
 
 // identify finds whom the request's token is of, and what they hold.
 func (s *Server) identify(tx *storage.Tx, x *exchange) (err error) {
-	if x.holder, err = s.holder(tx, x.who.EntityID); err != nil {
+	if x.holder, err = s.holder(tx, x.who); err != nil {
 		return err
 	}
 	if x.grants, err = s.held(tx, x.who, x.holder); err != nil {
@@ -99,19 +120,31 @@ func (s *Server) introduce(tx *storage.Tx, x *exchange, a *engine.Answer) error 
 	if a == nil || a.Auth == nil || a.Auth.EntityID == "" {
 		return nil
 	}
-	h, err := s.holder(tx, a.Auth.EntityID)
-	if err != nil {
+	e, err := s.entryOf(tx, a.Auth)
+	if err != nil || e == nil {
 		return err
 	}
-	held, err := s.policies.Held(tx, a.Auth.TokenPolicies, &h.Bearer)
+	h, err := s.holder(tx, e)
+	if err != nil || h == nil {
+		return err
+	}
+	held, err := s.held(tx, e, h)
 	if err != nil {
 		return err
 	}
 	a.Auth.Policies, a.Auth.IdentityPolicies = held.Policies, h.Policies
-	if x.match.Info.Login {
+	if x.match.Info.Grants {
 		x.holder, x.grants = h, held
 	}
 	return nil
+}
+
+// entryOf is the token that an answer tells of.
+func (s *Server) entryOf(tx *storage.Tx, a *api.Auth) (*token.Entry, error) {
+	if a.Accessor == "" {
+		return s.tokens.Find(tx, a.ClientToken) // a batch token
+	}
+	return s.tokens.ByAccessor(tx, a.Accessor)
 }
 
 // unmounted removes the aliases of an auth method that is gone.
@@ -124,7 +157,14 @@ func (s *Server) unmounted(tx *storage.Tx, e *mount.Entry) error {
 
 // identityPolicies are those that a token's lookup shows.
 func (s *Server) identityPolicies(tx *storage.Tx, e *token.Entry) ([]string, error) {
-	h, err := s.identities.Holder(tx, e.EntityID)
+	if e.EntityHome != "" {
+		return nil, nil
+	}
+	home, err := s.tokens.Home(tx, e)
+	if err != nil {
+		return nil, err
+	}
+	h, err := s.identities.Holder(home, e.EntityID)
 	if err != nil || h == nil {
 		return nil, err
 	}

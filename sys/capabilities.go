@@ -36,7 +36,7 @@ func (s *System) capabilities(v engine.View, e *token.Entry, asked pathsAsked) (
 	}
 	caps := make(map[string][]string, len(paths)+1)
 	for _, p := range paths {
-		caps[p] = acl.Capabilities(p)
+		caps[p] = acl.capabilities(p)
 	}
 	if len(paths) == 1 {
 		caps["capabilities"] = caps[paths[0]]
@@ -53,7 +53,7 @@ func (s *System) capabilitiesOf(v engine.View, req tokenPaths) (map[string][]str
 	if req.Token == "" {
 		return nil, engine.Bad("no token found")
 	}
-	e, err := s.Tokens.Find(engine.CallOf(v).Whole, req.Token)
+	e, err := s.Tokens.Lookup(engine.CallOf(v).Whole, req.Token)
 	return s.entryCapabilities(v, e, err, "invalid token", req.pathsAsked)
 }
 
@@ -75,18 +75,42 @@ func (s *System) entryCapabilities(v engine.View, e *token.Entry, err error, non
 	return s.capabilities(v, e, asked)
 }
 
-// held is what the holder of a token may do, by the token's policies and those
-// of its identity.
-func (s *System) held(v engine.View, e *token.Entry) (*policy.ACL, error) {
-	tx := engine.CallOf(v).Whole
-	if s.Held == nil {
-		return s.Policies.ACL(tx, e.Policies)
+// heldACL is what a token's policies say, seen from the namespace of a request.
+type heldACL struct {
+	*policy.ACL
+	down string // the path from the token's namespace to the request's
+	out  bool   // the token does not reach the request's namespace
+}
+
+func (h *heldACL) capabilities(path string) []string {
+	if h.out {
+		return []string{"deny"}
 	}
-	h, err := s.Held(tx, e)
+	return h.Capabilities(h.down + path)
+}
+
+// anyUnder says whether the token can do anything below a path.
+func (h *heldACL) anyUnder(path string) bool { return !h.out && h.HasAnyUnder(h.down+path) }
+
+func (s *System) held(v engine.View, e *token.Entry) (*heldACL, error) {
+	tx := engine.CallOf(v).Whole
+	down, ok, err := s.Tokens.Down(tx, e)
 	if err != nil {
 		return nil, err
 	}
-	return h.ACL, nil
+	if s.Held != nil {
+		h, err := s.Held(tx, e)
+		if err != nil {
+			return nil, err
+		}
+		return &heldACL{h.ACL, down, !ok}, nil
+	}
+	home, err := s.Tokens.Home(tx, e)
+	if err != nil {
+		return nil, err
+	}
+	acl, err := s.Policies.ACL(home, e.Policies)
+	return &heldACL{acl, down, !ok}, err
 }
 
 func capabilityRoutes() engine.Routes[System] {

@@ -54,6 +54,8 @@ type Options struct {
 	// IdentityPolicies, if set, are the policies that a token with an entity has
 	// besides its own.
 	IdentityPolicies func(tx *storage.Tx, e *Entry) ([]string, error)
+	// Namespaces, if set, knows the namespaces. Without it there is only root.
+	Namespaces Namespaces
 	// PolicyExists, if set, is asked so that a caller can be warned.
 	PolicyExists func(tx *storage.Tx, name string) (bool, error)
 }
@@ -123,7 +125,7 @@ func (s *Store) Forget() { s.salt.Store(nil) }
 
 var errNoSalt = errors.New("tokens have no salt: storage was not initialised")
 
-// id is the storage id of a token.
+// id is the storage id of a token, but for its namespace.
 func (s *Store) id(tx *storage.Tx, raw string) (string, error) {
 	h := s.salt.Load()
 	if h == nil {
