@@ -137,11 +137,13 @@ func (s *Store) makeAlias(v engine.Tx, f aliasFields) (*madeAlias, error) {
 	var e, old *Entity
 	var err error
 	if f.CanonicalID == "" {
-		e = s.newEntity(v.Now(), "")
-	} else if e, err = owner(tx, f.CanonicalID); err != nil {
-		return nil, err
+		e, err = s.newEntity(tx, v.Now(), "")
 	} else {
+		e, err = owner(tx, f.CanonicalID)
 		old = e
+	}
+	if err != nil {
+		return nil, err
 	}
 	if e.at(f.Accessor) != nil {
 		return nil, errTwoAliases()
@@ -150,7 +152,11 @@ func (s *Store) makeAlias(v engine.Tx, f aliasFields) (*madeAlias, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := Alias{ID: s.o.NewID(), Name: f.Name, Accessor: f.Accessor, Local: m.Local, Created: v.Now(), Updated: v.Now()}
+	id, err := s.newID(tx)
+	if err != nil {
+		return nil, err
+	}
+	a := Alias{ID: id, Name: f.Name, Accessor: f.Accessor, Local: m.Local, Created: v.Now(), Updated: v.Now()}
 	if f.Custom != nil {
 		a.Custom = *f.Custom
 	}

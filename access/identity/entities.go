@@ -113,11 +113,15 @@ func (s *Store) writeEntityByName(v engine.Tx, q entityByName) (*madeEntity, err
 // is nothing to say.
 func (s *Store) setEntity(v engine.Tx, old *Entity, name string, f entityFields) (*madeEntity, error) {
 	e := new(Entity)
+	var err error
 	if old == nil {
-		e = s.newEntity(v.Now(), name)
+		e, err = s.newEntity(whole(v), v.Now(), name)
 	} else {
 		*e = *old
 		e.Updated = v.Now()
+	}
+	if err != nil {
+		return nil, err
 	}
 	if name != "" {
 		e.Name = name
@@ -132,7 +136,6 @@ func (s *Store) setEntity(v engine.Tx, old *Entity, name string, f entityFields)
 		e.Metadata = *f.Metadata
 	}
 	if f.Policies != nil {
-		var err error
 		if e.Policies, err = checkPolicies(*f.Policies); err != nil {
 			return nil, err
 		}

@@ -70,12 +70,15 @@ func (e *Entity) alias(id string) *Alias {
 }
 
 // newEntity is an entity that is not stored yet. An empty name is drawn.
-func (s *Store) newEntity(now time.Time, name string) *Entity {
-	e := &Entity{ID: s.o.NewID(), Name: name, Created: now, Updated: now}
-	if name == "" {
-		e.Name = s.drawName("entity")
+func (s *Store) newEntity(tx *storage.Tx, now time.Time, name string) (*Entity, error) {
+	id, err := s.newID(tx)
+	if err != nil {
+		return nil, err
 	}
-	return e
+	if name == "" {
+		name = s.drawName("entity")
+	}
+	return &Entity{ID: id, Name: name, Created: now, Updated: now}, nil
 }
 
 // put stores an entity as it is. old is what was stored, nil when new.

@@ -104,11 +104,14 @@ func (s *Store) setGroupAlias(v engine.Tx, g *graph, from *Group, f groupAliasFi
 // groupAlias is the alias that the fields make of that of a group, or anew.
 func (s *Store) groupAlias(v engine.Tx, g *graph, from *Group, f groupAliasFields) (*Alias, error) {
 	a := &Alias{Created: v.Now()}
+	var err error
 	if from != nil {
-		changed := *from.Alias
-		a = &changed
+		*a = *from.Alias
 	} else {
-		a.ID = s.o.NewID()
+		a.ID, err = s.newID(whole(v))
+	}
+	if err != nil {
+		return nil, err
 	}
 	if f.Accessor != "" {
 		m, err := s.o.Mount(whole(v), f.Accessor)

@@ -117,7 +117,10 @@ func (s *Store) setGroup(v engine.Tx, all *graph, old *Group, name string, f gro
 		}
 	}
 	if old == nil {
-		g.ID = s.o.NewID()
+		var err error
+		if g.ID, err = s.newID(whole(v)); err != nil {
+			return nil, err
+		}
 	}
 	if f.MemberGroups != nil {
 		g.setMemberGroups(v, all, *f.MemberGroups)

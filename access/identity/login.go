@@ -61,8 +61,15 @@ func (s *Store) Login(tx *storage.Tx, l Login, now time.Time) (*Entered, error) 
 
 // first makes the entity of an alias that is new.
 func (s *Store) first(tx *storage.Tx, l Login, now time.Time) (*Entered, error) {
-	e := s.newEntity(now, "")
-	a := Alias{ID: s.o.NewID(), Name: l.Alias, Accessor: l.Mount.Accessor, Metadata: l.Metadata, Created: now, Updated: now}
+	e, err := s.newEntity(tx, now, "")
+	if err != nil {
+		return nil, err
+	}
+	id, err := s.newID(tx)
+	if err != nil {
+		return nil, err
+	}
+	a := Alias{ID: id, Name: l.Alias, Accessor: l.Mount.Accessor, Metadata: l.Metadata, Created: now, Updated: now}
 	e.Aliases = []Alias{a}
 	if err := s.external(tx, e, l); err != nil {
 		return nil, err

@@ -146,6 +146,17 @@ func entityBy(tx *storage.Tx, by string) (*Entity, error) {
 	return entities(tx).Peek(id)
 }
 
+// newID draws an id. In a namespace it ends in a dot and that one's id, as the
+// ids of tokens do.
+func (s *Store) newID(tx *storage.Tx) (string, error) {
+	id := s.o.NewID()
+	if tx.Namespace() == 0 {
+		return id, nil
+	}
+	ns, err := s.o.NamespaceID(tx)
+	return id + "." + ns, err
+}
+
 // drawName makes up a name for what was made without one.
 func (s *Store) drawName(kind string) string {
 	return fmt.Sprintf("%s_%.8s", kind, strings.ReplaceAll(s.o.NewID(), "-", ""))
