@@ -176,6 +176,7 @@ func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.
 	if x.noRoute == nil && !x.q.Help && x.match.Info.Mode == storage.ReadWrite && tx.Mode() == storage.ReadOnly {
 		return nil, storage.ErrUpgrade
 	}
+	x.who, x.verdict, x.identified = nil, policy.Verdict{}, identified{} // of a run before a conflict
 	x.call = s.newCall(ctx, tx, x)
 	authErr := s.authenticate(tx, x)
 	if errors.Is(authErr, storage.ErrUpgrade) {
