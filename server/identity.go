@@ -114,6 +114,23 @@ func (s *Server) enter(tx *storage.Tx, x *exchange, g *engine.Grant) (entityID s
 	return in.EntityID, nil
 }
 
+// entityOf finds or makes the entity that tokens know by an alias.
+func (s *Server) entityOf(tx *storage.Tx, alias string) (entityID string, err error) {
+	table, err := s.mounts.Table(tx)
+	if err != nil {
+		return "", err
+	}
+	l := table.At("auth/token/")
+	if l == nil {
+		return "", engine.Bad("tokens are not mounted")
+	}
+	in, err := s.identities.Login(tx, identity.Login{Mount: identityMount(l), Alias: alias}, s.now())
+	if err != nil || in == nil {
+		return "", err
+	}
+	return in.EntityID, nil
+}
+
 // introduce adds to an answer that gives or renews a token what its identity
 // holds besides.
 func (s *Server) introduce(tx *storage.Tx, x *exchange, a *engine.Answer) error {
