@@ -31,7 +31,7 @@ type world struct {
 
 func open(t *testing.T) *world {
 	t.Helper()
-	s, err := server.New(server.Options{State: kvstate.NewMemory(), Log: raft.NewMemory(), Engines: kv.Types(),
+	s, err := server.New(server.Options{State: kvstate.NewMemory(), Log: raft.NewMemory(), Engines: append(kv.Types(), passes()),
 		Settings: sys.Settings{Version: "1.21.0", StorageType: "inmem", RootToken: "root"},
 		Seed: func(tx *storage.Tx, m *mount.Mounts) error {
 			_, err := m.Enable(tx, mount.Entry{Path: "secret/", Kind: engine.Secret, Type: "kv", Options: map[string]string{"version": "2"}})
@@ -61,11 +61,9 @@ func open(t *testing.T) *world {
 }
 
 type answer struct {
-	Status int
-	Data   json.RawMessage
-	Auth   struct {
-		ClientToken string `json:"client_token"`
-	}
+	Status   int
+	Data     json.RawMessage
+	Auth     login
 	WrapInfo struct{ Token string } `json:"wrap_info"`
 	Errors   []string
 }
