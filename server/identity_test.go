@@ -96,7 +96,7 @@ func (w *world) reads(token, path string, want bool) {
 // What an entity and its groups hold is good for every token of it from the next
 // request on, and no longer than that.
 func TestATokenHoldsWhatItsEntityDoes(t *testing.T) {
-	w := open(t)
+	w := open(t, passes())
 	w.withPass()
 	w.policy("reads", `path "secret/data/a" { capabilities = ["read"] } path "auth/token/create" { capabilities = ["update"] }`)
 	w.policy("more", `path "secret/data/b" { capabilities = ["read"] }`)
@@ -134,7 +134,7 @@ func TestATokenHoldsWhatItsEntityDoes(t *testing.T) {
 
 // Whoever asks what a token can do is told of its entity's policies too.
 func TestCapabilitiesAreThoseOfTokenAndEntity(t *testing.T) {
-	w := open(t)
+	w := open(t, passes())
 	w.withPass()
 	w.policy("own", `path "secret/data/{{identity.entity.name}}" { capabilities = ["read"] }`)
 	ann := w.logIn("auth/pass/login/ann", `{}`)
@@ -176,7 +176,7 @@ func TestCapabilitiesAreThoseOfTokenAndEntity(t *testing.T) {
 
 // A template is filled for each entity apart, and anew when the entity changes.
 func TestTemplatesAreFilledForEachEntity(t *testing.T) {
-	w := open(t)
+	w := open(t, passes())
 	accessor := w.withPass()
 	w.policy("own", `path "secret/data/{{identity.entity.aliases.`+accessor+`.name}}/*" { capabilities = ["read"] }
 		path "secret/data/team/{{identity.entity.aliases.`+accessor+`.metadata.team}}" { capabilities = ["read"] }
@@ -201,7 +201,7 @@ func TestTemplatesAreFilledForEachEntity(t *testing.T) {
 
 // With an entity go its tokens; merged into another, they are that one's.
 func TestTokensStandAndFallWithTheirEntity(t *testing.T) {
-	w := open(t)
+	w := open(t, passes())
 	w.withPass()
 	w.policy("makes", `path "auth/token/*" { capabilities = ["update"] } path "a/auth/token/*" { capabilities = ["update"] }`)
 	w.policy("reads", `path "secret/data/a" { capabilities = ["read"] }`)
@@ -248,7 +248,7 @@ func TestTokensStandAndFallWithTheirEntity(t *testing.T) {
 
 // External groups follow what a login or a renewal says.
 func TestExternalGroupsFollowLoginsAndRenewals(t *testing.T) {
-	w := open(t)
+	w := open(t, passes())
 	accessor := w.withPass()
 	w.policy("reads", `path "secret/data/a" { capabilities = ["read"] }`)
 	g := w.set("group", `{"name":"admins","type":"external","policies":["reads"]}`)
@@ -268,7 +268,7 @@ func TestExternalGroupsFollowLoginsAndRenewals(t *testing.T) {
 
 // Logins of one new user at once make one entity, over the wire too.
 func TestLoginsAtOnceAreOneEntity(t *testing.T) {
-	w := open(t)
+	w := open(t, passes())
 	w.withPass()
 	var all sync.WaitGroup
 	ids := make([]string, 16)
