@@ -31,12 +31,20 @@ type world struct {
 
 func open(t *testing.T, more ...engine.Type) *world {
 	t.Helper()
-	s, err := server.New(server.Options{State: kvstate.NewMemory(), Log: raft.NewMemory(), Engines: append(kv.Types(), more...),
+	return openWith(t, func(o *server.Options) { o.Engines = append(o.Engines, more...) })
+}
+
+// openWith is open with other options.
+func openWith(t *testing.T, change func(*server.Options)) *world {
+	t.Helper()
+	o := server.Options{State: kvstate.NewMemory(), Log: raft.NewMemory(), Engines: kv.Types(),
 		Settings: sys.Settings{Version: "1.21.0", StorageType: "inmem", RootToken: "root"},
 		Seed: func(tx *storage.Tx, m *mount.Mounts) error {
 			_, err := m.Enable(tx, mount.Entry{Path: "secret/", Kind: engine.Secret, Type: "kv", Options: map[string]string{"version": "2"}})
 			return err
-		}})
+		}}
+	change(&o)
+	s, err := server.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,6 +74,7 @@ type answer struct {
 	Auth     login
 	WrapInfo struct{ Token string } `json:"wrap_info"`
 	Errors   []string
+	body     []byte
 }
 
 func (w *world) do(token, method, path, body string, headers ...string) answer {
@@ -83,7 +92,7 @@ func (w *world) do(token, method, path, body string, headers ...string) answer {
 			w.t.Fatalf("%s %s: %q is no JSON: %v", method, path, rec.Body, err)
 		}
 	}
-	a.Status = rec.Code
+	a.Status, a.body = rec.Code, rec.Body.Bytes()
 	return a
 }
 

@@ -63,3 +63,15 @@ func (s *Store) show(tx *storage.Tx, e *Entry, raw string) (*Shown, error) {
 	}
 	return a, err
 }
+
+// Count is how many service tokens there are. It reads the whole list of
+// accessors.
+func (s *Store) Count(tx *storage.Tx) (n int, err error) {
+	for _, err := range tx.In(storage.Accessors).Children("", "") {
+		if err != nil {
+			return 0, err
+		}
+		n++
+	}
+	return n, nil
+}
