@@ -3,6 +3,8 @@ package server_test
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -278,5 +280,56 @@ func TestLoginsAtOnceAreOneEntity(t *testing.T) {
 	all.Wait()
 	if one := slices.Compact(slices.Sorted(slices.Values(ids))); len(one) != 1 || one[0] == "" {
 		t.Errorf("entities %q", one)
+	}
+}
+
+// The audit log says whom a request's token is of, and what of it came from
+// there.
+func TestTheAuditNamesTheIdentity(t *testing.T) {
+	w := open(t, passes())
+	w.withPass()
+	file := filepath.Join(t.TempDir(), "audit.log")
+	w.must(w.do(w.root, "PUT", "sys/audit/file", `{"type":"file","options":{"file_path":"`+file+`"}}`))
+	w.policy("reads", `path "secret/data/a" { capabilities = ["read"] }`)
+	ann := w.logIn("auth/pass/login/ann", `{}`)
+	w.set("entity/id/"+ann.EntityID, `{"policies":["reads"]}`)
+	w.logIn("auth/pass/login/ann", `{}`)
+	w.do(ann.ClientToken, "GET", "secret/data/a", "")
+	type auth struct {
+		EntityID         string   `json:"entity_id"`
+		EntityCreated    bool     `json:"entity_created"`
+		Policies         []string `json:"policies"`
+		TokenPolicies    []string `json:"token_policies"`
+		IdentityPolicies []string `json:"identity_policies"`
+	}
+	var lines []string
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		var e struct {
+			Type     string
+			Auth     auth
+			Request  struct{ Path string }
+			Response struct{ Auth *auth }
+		}
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatal(err)
+		}
+		if e.Request.Path == "auth/pass/login/ann" && e.Type == "response" {
+			lines = append(lines, fmt.Sprint("login ", e.Auth, " gives ", *e.Response.Auth))
+		}
+		if e.Request.Path == "secret/data/a" {
+			lines = append(lines, fmt.Sprint(e.Type, " ", e.Auth))
+		}
+	}
+	got := strings.ReplaceAll(strings.Join(lines, "\n"), ann.EntityID, "ANN")
+	want := `login {ANN true [default] [default] []} gives {ANN true [default] [default] []}
+login {ANN false [default reads] [default] [reads]} gives {ANN false [default reads] [default] [reads]}
+request {ANN false [default reads] [default] [reads]}
+response {ANN false [default reads] [default] [reads]}`
+	if got != want {
+		t.Errorf("recorded:\n%s\nwant:\n%s", got, want)
 	}
 }

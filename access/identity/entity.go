@@ -3,6 +3,8 @@ package identity
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/fastness-dev/fastness/engine"
@@ -32,8 +34,27 @@ type Entity struct {
 // A membership is in a group as of an epoch of its alias: changing whom an
 // external group is about ends all its memberships at once.
 type membership struct {
-	Group string `json:"g"`
-	Epoch int    `json:"e,omitempty"`
+	Group string
+	Epoch int
+}
+
+// MarshalText is short, "group" or "group epoch": rows beyond some size are not
+// kept in memory, and there are entities in a thousand groups.
+func (m membership) MarshalText() ([]byte, error) {
+	if m.Epoch == 0 {
+		return []byte(m.Group), nil
+	}
+	return fmt.Appendf(nil, "%s %d", m.Group, m.Epoch), nil
+}
+
+// UnmarshalText takes that back.
+func (m *membership) UnmarshalText(b []byte) (err error) {
+	group, epoch, ok := strings.Cut(string(b), " ")
+	m.Group = group
+	if ok {
+		m.Epoch, err = strconv.Atoi(epoch)
+	}
+	return err
 }
 
 // An Alias is the account at one auth method of an entity or external group.

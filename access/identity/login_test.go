@@ -108,18 +108,24 @@ func (w *world) mustDo(t testing.TB, op engine.Op, path, body string) enginetest
 func TestManyAliasesEndInParts(t *testing.T) {
 	w := newShared(t)
 	const users = 1300
-	if err := w.update(func(tx *storage.Tx) error {
-		for i := range users {
-			if _, err := w.ids.Login(tx, identity.Login{Mount: *w.mounts["pass"], Alias: fmt.Sprint("u", i)}, w.Now()); err != nil {
-				return err
+	login := func(mount string, from, to int) {
+		t.Helper()
+		if err := w.update(func(tx *storage.Tx) error {
+			for i := from; i < to; i++ {
+				if _, err := w.ids.Login(tx, identity.Login{Mount: *w.mounts[mount], Alias: fmt.Sprint("u", i)}, w.Now()); err != nil {
+					return err
+				}
 			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
 		}
-		_, err := w.ids.Login(tx, identity.Login{Mount: *w.mounts["ldap"], Alias: "u1"}, w.Now())
-		return err
-	}); err != nil {
-		t.Fatal(err)
 	}
-	if parts := w.unmountAll(t, "pass"); parts != 3 {
+	for from := 0; from < users; from += 50 {
+		login("pass", from, from+50)
+	}
+	login("ldap", 1, 2)
+	if parts := w.unmountAll(t, "pass"); parts != 11 {
 		t.Errorf("in %d parts", parts)
 	}
 	r := w.mustDo(t, engine.OpList, "entity-alias/id", "")

@@ -11,7 +11,7 @@ import (
 const KindUnmount = "identity-unmount"
 
 // inOne is how many aliases one transaction removes. The schedule does the rest.
-const inOne = 512
+const inOne = 128
 
 // Handlers are what the schedule's runner needs to do this store's jobs.
 func (s *Store) Handlers() map[string]schedule.Handler {
