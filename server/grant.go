@@ -94,6 +94,9 @@ func (s *Server) renewing(tx *storage.Tx, e *token.Entry) (*token.Params, error)
 	if l == nil {
 		return nil, engine.Bad("the auth method that gave this token is gone")
 	}
+	if _, err := s.holder(tx, e); err != nil {
+		return nil, err // for somebody who is gone or disabled there is nothing to renew
+	}
 	call := &engine.Call{Whole: tx, Rows: tx.In(l.Range()), Ctx: tx.Context(), By: &engine.Caller{EntityID: e.EntityID},
 		At_: &l.Mount, Time: s.now(), Scheduler: s.due}
 	g, err := l.Instance.Renew(call, engine.Renewal{Held: e.Held, Meta: e.Meta, Policies: e.Policies, DisplayName: e.DisplayName})
