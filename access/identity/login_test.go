@@ -2,6 +2,7 @@ package identity_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"sync"
@@ -176,4 +177,64 @@ func TestNamespacesAreApart(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// However many ask at once, nobody is shown what was before a write that was
+// acknowledged, nor goes back in time.
+func TestNobodyIsShownThePast(t *testing.T) {
+	w := newShared(t)
+	entity := made(t, w.mustDo(t, engine.OpWrite, "entity", `{"name":"ann","policies":["e1000"]}`))
+	group := made(t, w.mustDo(t, engine.OpWrite, "group", `{"name":"g","policies":["g1000"],"member_entity_ids":["`+entity+`"]}`))
+	seen := func() (policies []string) {
+		if err := w.Store.View(context.Background(), func(tx *storage.Tx) error {
+			h, err := w.ids.Holder(tx, entity)
+			if err == nil {
+				policies = h.Policies
+			}
+			return err
+		}); err != nil {
+			t.Error(err)
+		}
+		return policies
+	}
+	var readers sync.WaitGroup
+	over := make(chan struct{})
+	for range 2 {
+		readers.Go(func() {
+			last := []string{"", ""}
+			for {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				now := seen()
+				if len(now) != 2 || now[0] < last[0] || now[1] < last[1] {
+					t.Errorf("%v after %v", now, last)
+					return
+				}
+				last = now
+			}
+		})
+	}
+	for i := 1001; i < 1150; i++ {
+		w.mustDo(t, engine.OpWrite, "entity/id/"+entity, fmt.Sprintf(`{"policies":["e%d"]}`, i))
+		w.mustDo(t, engine.OpWrite, "group/id/"+group, fmt.Sprintf(`{"policies":["g%d"]}`, i))
+		if got, want := fmt.Sprint(seen()), fmt.Sprintf("[e%d g%d]", i, i); got != want {
+			t.Errorf("%s, want %s", got, want)
+			break
+		}
+	}
+	close(over)
+	readers.Wait()
+}
+
+// made is the id that an answer tells.
+func made(t testing.TB, r enginetest.Reply) string {
+	t.Helper()
+	var m struct{ ID string }
+	if err := json.Unmarshal(r.Body, &m); err != nil {
+		t.Fatal(err)
+	}
+	return m.ID
 }
