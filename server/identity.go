@@ -77,7 +77,7 @@ func (s *Server) held(tx *storage.Tx, e *token.Entry, h *identity.Holder) (*poli
 	if h == nil {
 		return s.policies.Held(home, e.Policies, nil)
 	}
-	return s.policies.Held(home, e.Policies, &h.Bearer)
+	return s.policies.Held(home, e.Policies, h.Bearer)
 }
 
 // Held is what the holder of a token may do; for the system's own engines.

@@ -53,7 +53,7 @@ func decision(tx *storage.Tx, ids *identity.Store, policies *policy.Store, entit
 	if err != nil {
 		return false, err
 	}
-	held, err := policies.Held(tx, own, &h.Bearer)
+	held, err := policies.Held(tx, own, h.Bearer)
 	if err != nil {
 		return false, err
 	}

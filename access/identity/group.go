@@ -50,7 +50,7 @@ func buildGraph(rows storage.Rows) (*graph, error) {
 	g := &graph{byID: make(map[string]*Group, len(ids)), byName: make(map[string]*Group, len(ids)),
 		byAlias: make(map[string]*Group), parents: make(map[string][]string)}
 	for _, id := range ids {
-		group, err := table.Get(id)
+		group, err := table.Peek(id)
 		if err != nil {
 			return nil, fmt.Errorf("read group %s: %w", id, err)
 		}

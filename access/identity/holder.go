@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"reflect"
 	"slices"
 
 	"github.com/fastness-dev/fastness/access/policy"
@@ -10,7 +11,7 @@ import (
 // A Holder is an identity as a request meets it: its policies, inherited ones
 // included, and what templates are filled with. It is shared and never changes.
 type Holder struct {
-	policy.Bearer
+	*policy.Bearer
 	ID       string // of the entity as it is now, after merges
 	Disabled bool   // nothing may be done in its name
 
@@ -51,7 +52,11 @@ func (s *Store) Holder(tx *storage.Tx, entityID string) (*Holder, error) {
 	if h != nil && h.rev == e.Rev && h.graph == g {
 		return h, nil
 	}
-	h = newHolder(e, g)
+	now := newHolder(e, g)
+	if h != nil && reflect.DeepEqual(h.Policies, now.Policies) && reflect.DeepEqual(h.Subject, now.Subject) {
+		now.Bearer = h.Bearer // a group of others changed: what was compiled is as good
+	}
+	h = now
 	if !tx.Wrote() { // else it may be of what never gets committed
 		s.keep(key, h)
 	}
@@ -71,7 +76,7 @@ func (s *Store) keep(key holderKey, h *Holder) {
 }
 
 func newHolder(e *Entity, g *graph) *Holder {
-	h := &Holder{ID: e.ID, Disabled: e.Disabled, rev: e.Rev, graph: g}
+	h := &Holder{Bearer: new(policy.Bearer), ID: e.ID, Disabled: e.Disabled, rev: e.Rev, graph: g}
 	direct := g.direct(e)
 	names := slices.Clone(e.Policies)
 	all := append(direct, g.above(direct)...)
