@@ -20,6 +20,7 @@ import (
 	"github.com/fastness-dev/fastness/lease"
 	"github.com/fastness-dev/fastness/mount"
 	"github.com/fastness-dev/fastness/schedule"
+	"github.com/fastness-dev/fastness/server/config"
 	"github.com/fastness-dev/fastness/storage"
 	"github.com/fastness-dev/fastness/storage/barrier"
 	"github.com/fastness-dev/fastness/sys"
@@ -36,32 +37,36 @@ type Options struct {
 	LogLevel *slog.LevelVar
 	LogTap   *LogTap          // what Logger writes through; nil lets nobody follow the log
 	Clock    func() time.Time // nil is time.Now
+	// Telemetry says how metrics are named and which are told.
+	Telemetry config.Telemetry
 	// Seed adds mounts to a new cluster.
 	Seed func(tx *storage.Tx, mounts *mount.Mounts) error
 }
 
 // A Server answers the API over one store.
 type Server struct {
-	store      *storage.Store
-	barrier    *barrier.Barrier
-	mounts     *mount.Mounts
-	tokens     *token.Store
-	policies   *policy.Store
-	identities *identity.Store
-	audit      *audit.Broker
-	wrapping   *cubbyhole.Wrapping
-	sys        *sys.System
-	due        dueIndex
-	inflight   inflight
-	metrics    *metrics
-	version    string // API level
-	logger     *slog.Logger
-	level      *slog.LevelVar
-	logs       *LogTap
-	clock      func() time.Time
+	store    *storage.Store
+	barrier  *barrier.Barrier
+	mounts   *mount.Mounts
+	tokens   *token.Store
+	leases   *lease.Store
+	policies *policy.Store
+	audit    *audit.Broker
+	wrapping *cubbyhole.Wrapping
+	sys      *sys.System
+	due      dueIndex
+	inflight inflight
+	metrics  *metrics
+	version  string // API level
+	logger   *slog.Logger
+	level    *slog.LevelVar
+	logs     *LogTap
+	clock    func() time.Time
 
 	sysInstance engine.Instance // for a sealed node, which has no mount table
 	sysLive     *mount.Live
+
+	identities *identity.Store // whose tokens they are
 
 	upkeep sync.Mutex
 	stop   context.CancelFunc // of the unsealed node's upkeep
@@ -85,7 +90,7 @@ func New(o Options) (*Server, error) {
 		o.LogTap = NewLogTap()
 	}
 	s := &Server{barrier: barrier.New(), policies: policy.NewStore(), logger: o.Logger, level: o.LogLevel, logs: o.LogTap, clock: o.Clock, version: o.Settings.Version}
-	s.metrics = newMetrics(s)
+	s.metrics = newMetrics(s, o.Telemetry)
 	s.audit = audit.NewBroker(o.Clock)
 	s.tokens = token.New(token.Options{Barrier: s.barrier, Now: o.Clock, DefaultTTL: o.Settings.DefaultTTL, MaxTTL: o.Settings.MaxTTL,
 		OnRevoke: s.revoked, Renewing: s.renewing, Namespaces: spaces{s},
@@ -95,13 +100,14 @@ func New(o Options) (*Server, error) {
 			return p != nil, err
 		}})
 	s.identities = s.newIdentities()
+	s.leases = &lease.Store{Tokens: s.tokens, Loans: loans{s}, Now: o.Clock}
 	s.wrapping = &cubbyhole.Wrapping{Tokens: s.tokens}
 	var err error
 	s.store, err = storage.Open(storage.Options{State: o.State, Log: o.Log, Sealer: s.barrier, Logger: o.Logger})
 	if err != nil {
 		return nil, fmt.Errorf("open storage: %w", err)
 	}
-	s.sys = sys.New(&sys.System{Store: s.store, Barrier: s.barrier, Policies: s.policies, Tokens: s.tokens,
+	s.sys = sys.New(&sys.System{Store: s.store, Barrier: s.barrier, Policies: s.policies, Tokens: s.tokens, Leases: s.leases,
 		Audit: s.audit, Wrapping: s.wrapping, Logger: o.Logger, Settings: o.Settings,
 		Held: s.Held, Unmounted: s.unmounted, Unsealed: s.unsealed, Sealing: s.sealing, Node: s})
 	system := s.sys.Type()
@@ -126,9 +132,13 @@ func (s *Server) System() *sys.System { return s.sys }
 
 // Handler answers the API with the limits of one listener.
 func (s *Server) Handler(limits wire.Limits) http.Handler {
+	return s.handler(&door{limits: limits})
+}
+
+func (s *Server) handler(d *door) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer s.recovered(w, r)
-		s.serve(w, r, limits)
+		s.serve(w, r, d)
 	})
 }
 
@@ -172,13 +182,19 @@ func (s *Server) unsealed(ctx context.Context) error {
 	handlers := s.tokens.Handlers()
 	handlers[kindMount] = s.mountJob
 	maps.Copy(handlers, s.identities.Handlers())
+	handlers[sys.KindEnd] = s.sys.EndMount
 	handlers[mount.KindDelete] = s.sys.FinishNamespace
-	maps.Copy(handlers, (&lease.Store{Tokens: s.tokens, Now: s.clock}).Handlers())
-	runner := &schedule.Runner{Store: s.store, Now: s.clock, Handlers: handlers}
+	maps.Copy(handlers, s.leases.Handlers())
+	runner := &schedule.Runner{Store: s.store, Now: s.clock, Handlers: handlers, GiveUp: s.leases.GiveUp(),
+		Workers: dueWorkers, PerMount: dueWorkers / 8, Logger: s.logger}
 	s.ended.Go(func() { runner.Run(run) })
 	s.ended.Go(func() { s.rotateKeys(run) })
 	return nil
 }
+
+// dueWorkers is how many jobs of the schedule run at a time; most of their time
+// goes into waiting, for the disk or for what a mount has to reach.
+const dueWorkers = 64
 
 // sealing ends it.
 func (s *Server) sealing() {
@@ -220,6 +236,9 @@ func (s *Server) rotateKeys(ctx context.Context) {
 
 // revoked removes what ends with a token.
 func (s *Server) revoked(tx *storage.Tx, e *token.Entry) error {
+	if err := s.leases.EndOwner(tx, e.ID); err != nil {
+		return err
+	}
 	table, err := s.mounts.Table(tx)
 	if err != nil {
 		return err

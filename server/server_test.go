@@ -69,12 +69,16 @@ func openWith(t *testing.T, change func(*server.Options)) *world {
 }
 
 type answer struct {
-	Status   int
-	Data     json.RawMessage
-	Auth     login
-	WrapInfo struct{ Token string } `json:"wrap_info"`
-	Errors   []string
-	body     []byte
+	Status        int
+	Data          json.RawMessage
+	Auth          login
+	WrapInfo      struct{ Token string } `json:"wrap_info"`
+	LeaseID       string                 `json:"lease_id"`
+	LeaseDuration int                    `json:"lease_duration"`
+	Renewable     bool
+	Warnings      []string
+	Errors        []string
+	body          []byte
 }
 
 func (w *world) do(token, method, path, body string, headers ...string) answer {
