@@ -96,8 +96,13 @@ func (s *Store) newEntity(tx *storage.Tx, now time.Time, name string) (*Entity, 
 	if err != nil {
 		return nil, err
 	}
-	if name == "" {
+	for taken := name == ""; taken; {
 		name = s.drawName("entity")
+		other, err := find(tx, byName(name))
+		if err != nil {
+			return nil, err
+		}
+		taken = other != ""
 	}
 	return &Entity{ID: id, Name: name, Created: now, Updated: now}, nil
 }

@@ -152,7 +152,7 @@ func (g *Group) setType(old *Group, to string) error {
 
 func (s *Store) setGroupName(all *graph, g *Group, name string) error {
 	if name == "" {
-		if g.Name == "" {
+		for g.Name == "" || g.ID == "" && all.byName[fold(g.Name)] != nil {
 			g.Name = s.drawName("group")
 		}
 		return nil

@@ -229,6 +229,19 @@ func TestNobodyIsShownThePast(t *testing.T) {
 	readers.Wait()
 }
 
+// A name that is made up is nobody's.
+func TestDrawnNamesAreFree(t *testing.T) {
+	w := newWorld(t)
+	w.mustDo(t, engine.OpWrite, "entity", `{"name":"ENTITY_id4"}`)
+	w.mustDo(t, engine.OpWrite, "group", `{"name":"group_id6"}`)
+	if got := string(w.mustDo(t, engine.OpWrite, "entity", `{}`).Body); got != `{"aliases":null,"id":"id3","name":"entity_id5"}` {
+		t.Error(got)
+	}
+	if got := string(w.mustDo(t, engine.OpWrite, "group", `{}`).Body); got != `{"id":"id8","name":"group_id7"}` {
+		t.Error(got)
+	}
+}
+
 // made is the id that an answer tells.
 func made(t testing.TB, r enginetest.Reply) string {
 	t.Helper()

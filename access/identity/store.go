@@ -157,7 +157,8 @@ func (s *Store) newID(tx *storage.Tx) (string, error) {
 	return id + "." + ns, err
 }
 
-// drawName makes up a name for what was made without one.
+// drawName makes up a name for what was made without one. It is short, so among
+// very many it may be taken.
 func (s *Store) drawName(kind string) string {
 	return fmt.Sprintf("%s_%.8s", kind, strings.ReplaceAll(s.o.NewID(), "-", ""))
 }
