@@ -114,8 +114,8 @@ func (s *Server) enter(tx *storage.Tx, x *exchange, g *engine.Grant) (entityID s
 	return in.EntityID, nil
 }
 
-// entityOf finds or makes the entity that tokens know by an alias.
-func (s *Server) entityOf(tx *storage.Tx, alias string) (entityID string, err error) {
+// aliasEntity finds or makes the entity that tokens know by an alias.
+func (s *Server) aliasEntity(tx *storage.Tx, alias string) (entityID string, err error) {
 	table, err := s.mounts.Table(tx)
 	if err != nil {
 		return "", err

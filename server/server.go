@@ -94,7 +94,7 @@ func New(o Options) (*Server, error) {
 	s.audit = audit.NewBroker(o.Clock)
 	s.tokens = token.New(token.Options{Barrier: s.barrier, Now: o.Clock, DefaultTTL: o.Settings.DefaultTTL, MaxTTL: o.Settings.MaxTTL,
 		OnRevoke: s.revoked, Renewing: s.renewing, Namespaces: spaces{s},
-		IdentityPolicies: s.identityPolicies, EntityOf: s.entityOf,
+		IdentityPolicies: s.identityPolicies, AliasEntity: s.aliasEntity,
 		PolicyExists: func(tx *storage.Tx, name string) (bool, error) {
 			p, err := s.policies.Get(tx, name)
 			return p != nil, err
