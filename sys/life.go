@@ -359,6 +359,9 @@ func (s *System) lock() {
 	s.Store.Forget()
 	s.Mounts.Drop()
 	s.Policies.Drop()
+	if s.Limits != nil {
+		s.Limits.Drop()
+	}
 }
 
 func (s *System) sealNow(context.Context, *engine.Caller, engine.None) (engine.None, error) {

@@ -22,4 +22,5 @@ var parts = []func() engine.Routes[System]{
 	configRoutes,
 	rawRoutes,
 	specRoutes,
+	quotaRoutes,
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/fastness-dev/fastness/access/policy"
+	"github.com/fastness-dev/fastness/access/quota"
 	"github.com/fastness-dev/fastness/access/token"
 	"github.com/fastness-dev/fastness/audit"
 	"github.com/fastness-dev/fastness/cubbyhole"
@@ -36,6 +37,7 @@ type System struct {
 	Tokens   *token.Store
 	Audit    *audit.Broker
 	Wrapping *cubbyhole.Wrapping
+	Limits   *quota.Limits // nil limits no rates
 	Logger   *slog.Logger
 	Settings Settings
 
