@@ -157,7 +157,7 @@ func disableMount(t tableOf) func(*System, engine.Tx, mountPath) (engine.None, e
 			return engine.None{}, err
 		}
 		s.Mounts.Disable(whole, l.Entry)
-		return engine.None{}, nil
+		return engine.None{}, s.quotasMoved(whole, path, "")
 	}
 }
 
