@@ -19,6 +19,7 @@ type metrics struct {
 	registry *prometheus.Registry
 	requests [5]prometheus.Observer // by operation
 	refused  prometheus.Counter
+	overRate prometheus.Counter
 }
 
 func newMetrics(s *Server) *metrics {
@@ -27,10 +28,11 @@ func newMetrics(s *Server) *metrics {
 	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "vault_core_handle_request_seconds",
 		Help: "Time to answer a request, in seconds.", Buckets: prometheus.ExponentialBuckets(0.0001, 4, 8)}, []string{"operation"})
 	m.refused = prometheus.NewCounter(prometheus.CounterOpts{Name: "vault_core_refused_requests_total", Help: "Requests answered with an error."})
+	m.overRate = prometheus.NewCounter(prometheus.CounterOpts{Name: "vault_quota_rate_limit_violation", Help: "Requests refused for their rate."})
 	gauge := func(name, help string, f func() float64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
 	}
-	m.registry.MustRegister(seconds, m.refused)
+	m.registry.MustRegister(seconds, m.refused, m.overRate)
 	for op := engine.OpRead; op <= engine.OpPatch; op++ {
 		m.requests[op] = seconds.WithLabelValues(op.String())
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fastness-dev/fastness/access/policy"
+	"github.com/fastness-dev/fastness/access/quota"
 	"github.com/fastness-dev/fastness/access/token"
 	"github.com/fastness-dev/fastness/audit"
 	"github.com/fastness-dev/fastness/cubbyhole"
@@ -47,6 +48,7 @@ type Server struct {
 	policies *policy.Store
 	audit    *audit.Broker
 	wrapping *cubbyhole.Wrapping
+	limits   *quota.Limits
 	sys      *sys.System
 	due      dueIndex
 	inflight inflight
@@ -78,6 +80,7 @@ func New(o Options) (*Server, error) {
 		o.LogLevel = new(slog.LevelVar)
 	}
 	s := &Server{barrier: barrier.New(), policies: policy.NewStore(), logger: o.Logger, level: o.LogLevel, clock: o.Clock, version: o.Settings.Version}
+	s.limits = quota.NewLimits()
 	s.metrics = newMetrics(s)
 	s.audit = audit.NewBroker(o.Clock)
 	s.tokens = token.New(token.Options{Barrier: s.barrier, Now: o.Clock, DefaultTTL: o.Settings.DefaultTTL, MaxTTL: o.Settings.MaxTTL,
@@ -93,7 +96,7 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("open storage: %w", err)
 	}
 	s.sys = sys.New(&sys.System{Store: s.store, Barrier: s.barrier, Policies: s.policies, Tokens: s.tokens,
-		Audit: s.audit, Wrapping: s.wrapping, Logger: o.Logger, Settings: o.Settings,
+		Audit: s.audit, Wrapping: s.wrapping, Limits: s.limits, Logger: o.Logger, Settings: o.Settings,
 		Unsealed: s.unsealed, Sealing: s.sealing, Node: s})
 	system := s.sys.Type()
 	types := append([]engine.Type{system, s.tokens.Type(), cubbyhole.Type()}, o.Engines...)
