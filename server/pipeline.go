@@ -43,6 +43,7 @@ type exchange struct {
 	verdict policy.Verdict
 	call    *engine.Call
 	calls   engine.Call // what call points to
+	rated
 	record
 }
 
@@ -78,14 +79,21 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange,
 	if !s.sys.Serving() {
 		return s.answerSealed(ctx, w, x, limits)
 	}
+	if err := s.withinRate(ctx, w, x); err != nil {
+		return nil, err
+	}
 	mode := storage.ReadOnly
 	if x.q.Op != engine.OpRead && x.q.Op != engine.OpList {
 		// Who asks is looked at before what they sent is read.
 		if err := s.store.View(ctx, func(tx *storage.Tx) error { return s.greet(tx, x) }); err != nil {
 			return nil, err
 		}
-		if err := x.q.ReadBody(w, limits); err != nil {
+		bad := x.q.ReadBody(w, limits)
+		if err := s.roleWithinRate(ctx, w, x); err != nil {
 			return nil, err
+		}
+		if bad != nil {
+			return nil, bad
 		}
 		if x.noRoute == nil {
 			mode = x.match.Info.Mode
