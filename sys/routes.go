@@ -23,4 +23,5 @@ var parts = []func() engine.Routes[System]{
 	rawRoutes,
 	specRoutes,
 	quotaRoutes,
+	lockedUserRoutes,
 }
