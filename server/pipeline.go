@@ -207,7 +207,7 @@ func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.
 		x.call.Whole = nil
 		return nil, nil
 	}
-	a, err := x.match.Run(x.call)
+	a, err := s.attempt(tx, x)
 	if err == nil && a != nil && a.Grant != nil {
 		a, err = s.grant(tx, x, a.Grant)
 	}

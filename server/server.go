@@ -35,6 +35,7 @@ type Options struct {
 	Logger   *slog.Logger
 	LogLevel *slog.LevelVar
 	Clock    func() time.Time // nil is time.Now
+	Lockouts Lockouts
 	// Seed adds mounts to a new cluster.
 	Seed func(tx *storage.Tx, mounts *mount.Mounts) error
 }
@@ -49,6 +50,7 @@ type Server struct {
 	audit    *audit.Broker
 	wrapping *cubbyhole.Wrapping
 	limits   *quota.Limits
+	lockouts Lockouts
 	sys      *sys.System
 	due      dueIndex
 	inflight inflight
@@ -80,7 +82,7 @@ func New(o Options) (*Server, error) {
 		o.LogLevel = new(slog.LevelVar)
 	}
 	s := &Server{barrier: barrier.New(), policies: policy.NewStore(), logger: o.Logger, level: o.LogLevel, clock: o.Clock, version: o.Settings.Version}
-	s.limits = quota.NewLimits()
+	s.limits, s.lockouts = quota.NewLimits(), o.Lockouts
 	s.metrics = newMetrics(s)
 	s.audit = audit.NewBroker(o.Clock)
 	s.tokens = token.New(token.Options{Barrier: s.barrier, Now: o.Clock, DefaultTTL: o.Settings.DefaultTTL, MaxTTL: o.Settings.MaxTTL,
@@ -166,6 +168,7 @@ func (s *Server) unsealed(ctx context.Context) error {
 	handlers := s.tokens.Handlers()
 	handlers[kindMount] = s.mountJob
 	handlers[mount.KindDelete] = s.sys.FinishNamespace
+	handlers[quota.KindLockout] = quota.Expire(s.clock)
 	maps.Copy(handlers, (&lease.Store{Tokens: s.tokens, Now: s.clock}).Handlers())
 	runner := &schedule.Runner{Store: s.store, Now: s.clock, Handlers: handlers}
 	s.ended.Go(func() { runner.Run(run) })
