@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -144,8 +145,8 @@ func (s *story) run(t *testing.T, td *datadriven.TestData) string {
 }
 
 func (s *story) named(text string) string {
-	for name, value := range s.names {
-		text = strings.ReplaceAll(text, "$"+name, value)
+	for _, name := range slices.Backward(slices.Sorted(maps.Keys(s.names))) { // a name before its beginning
+		text = strings.ReplaceAll(text, "$"+name, s.names[name])
 	}
 	return text
 }
