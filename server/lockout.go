@@ -80,7 +80,7 @@ func (s *Server) attempt(tx *storage.Tx, x *exchange) (*engine.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := x.match.Run(x.call)
+	a, err := x.act()
 	switch {
 	case u.Alias == "":
 	case err == nil:

@@ -208,7 +208,10 @@ func dataOf(a *engine.Answer) (json.RawMessage, error) {
 	return json.Marshal(a.Data)
 }
 
-func (x *exchange) quiet() bool { return x.noRoute == nil && !x.q.Help && x.match.Info.Quiet }
+// quiet says that the request is not recorded: it asks for how the node is.
+func (x *exchange) quiet() bool {
+	return x.noRoute == nil && !x.q.Help && (x.match.Info.Quiet || x.door.tellsStrangers(x.q.Path))
+}
 
 // fill makes the entry of what is known of the exchange.
 func (s *Server) fill(x *exchange) {

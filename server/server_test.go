@@ -74,9 +74,13 @@ type answer struct {
 	Auth   struct {
 		ClientToken string `json:"client_token"`
 	}
-	WrapInfo struct{ Token string } `json:"wrap_info"`
-	Errors   []string
-	body     []byte
+	WrapInfo      struct{ Token string } `json:"wrap_info"`
+	LeaseID       string                 `json:"lease_id"`
+	LeaseDuration int                    `json:"lease_duration"`
+	Renewable     bool
+	Warnings      []string
+	Errors        []string
+	body          []byte
 }
 
 func (w *world) do(token, method, path, body string, headers ...string) answer {

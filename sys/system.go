@@ -22,6 +22,7 @@ import (
 	"github.com/fastness-dev/fastness/audit"
 	"github.com/fastness-dev/fastness/cubbyhole"
 	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/lease"
 	"github.com/fastness-dev/fastness/mount"
 	"github.com/fastness-dev/fastness/storage"
 	"github.com/fastness-dev/fastness/storage/barrier"
@@ -36,6 +37,7 @@ type System struct {
 	Mounts   *mount.Mounts
 	Policies *policy.Store
 	Tokens   *token.Store
+	Leases   *lease.Store
 	Audit    *audit.Broker
 	Wrapping *cubbyhole.Wrapping
 	Limits   *quota.Limits // nil limits no rates
@@ -73,7 +75,8 @@ type Settings struct {
 	DefaultTTL      time.Duration
 	MaxTTL          time.Duration
 	LogLevel        string
-	UnauthMetrics   bool
+	NoPrometheus    bool // sys/metrics tells nothing in Prometheus' format
+	AuditPrefixes   bool // an audit device may be enabled with a prefix
 	Sanitized       any  // the configuration without its secrets
 	UnauthRekey     bool // rekey and generate-root need no token, as Vault 1.x has it
 	RootToken       string
