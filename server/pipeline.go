@@ -46,6 +46,8 @@ type exchange struct {
 	lease   *lease.Lease // reserved for what the request has made
 	call    *engine.Call
 	calls   engine.Call // what call points to
+	identified
+	rated
 	record
 }
 
@@ -86,14 +88,21 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange)
 	if !s.sys.Serving() {
 		return s.answerSealed(ctx, w, x)
 	}
+	if err := s.withinRate(ctx, w, x); err != nil {
+		return nil, err
+	}
 	mode := storage.ReadOnly
 	if x.q.Op != engine.OpRead && x.q.Op != engine.OpList {
 		// Who asks is looked at before what they sent is read.
 		if err := s.store.View(ctx, func(tx *storage.Tx) error { return s.greet(tx, x) }); err != nil {
 			return nil, err
 		}
-		if err := x.q.ReadBody(w, x.door.limits); err != nil {
+		bad := x.q.ReadBody(w, x.door.limits)
+		if err := s.roleWithinRate(ctx, w, x); err != nil {
 			return nil, err
+		}
+		if bad != nil {
+			return nil, bad
 		}
 		if x.noRoute == nil {
 			mode = x.match.Info.Mode
@@ -191,6 +200,7 @@ func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.
 	if x.noRoute == nil && !x.q.Help && x.match.Info.Mode == storage.ReadWrite && tx.Mode() == storage.ReadOnly {
 		return nil, storage.ErrUpgrade
 	}
+	x.who, x.verdict, x.identified = nil, policy.Verdict{}, identified{} // of a run before a conflict
 	x.call = s.newCall(ctx, tx, x)
 	authErr := s.authenticate(tx, x)
 	if errors.Is(authErr, storage.ErrUpgrade) {
@@ -215,7 +225,7 @@ func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.
 		x.call.Whole = nil
 		return nil, nil
 	}
-	a, err := x.act()
+	a, err := s.attempt(tx, x)
 	switch {
 	case err != nil:
 		return nil, err
@@ -225,6 +235,9 @@ func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.
 		if a, err = s.grant(tx, x, a.Grant); err != nil {
 			return nil, err
 		}
+	}
+	if err := s.introduce(tx, x, a); err != nil {
+		return nil, err
 	}
 	return s.wrap(tx, x, a)
 }
@@ -254,6 +267,7 @@ func (x *exchange) public() bool {
 
 // authenticate finds who asks. A route for everyone asks nobody.
 func (s *Server) authenticate(tx *storage.Tx, x *exchange) error {
+	x.who = nil // a login that is run again has named whom it let in before
 	if x.public() && !x.q.Help && !x.forAnother() {
 		return nil
 	}
@@ -267,8 +281,8 @@ func (s *Server) authenticate(tx *storage.Tx, x *exchange) error {
 	}
 	x.who = e
 	x.caller.TokenID, x.caller.Accessor, x.caller.DisplayName = e.ID, e.Accessor, e.DisplayName
-	x.caller.EntityID, x.caller.Policies, x.caller.Root = e.EntityID, e.Policies, e.Root()
-	return nil
+	x.caller.EntityID, x.caller.Root = e.EntityID, e.Root()
+	return s.identify(tx, x)
 }
 
 // forAnother says whether a request to unwrap names a wrapping token that is
@@ -316,15 +330,7 @@ func (s *Server) decide(tx *storage.Tx, x *exchange) error {
 	if !reaches {
 		return engine.Listed(http.StatusForbidden, "permission denied")
 	}
-	home, err := s.tokens.Home(tx, x.who)
-	if err != nil {
-		return err
-	}
-	acl, err := s.policies.ACL(home, x.who.Policies)
-	if err != nil {
-		return err
-	}
-	x.verdict = acl.Decide(policy.Query{
+	x.verdict = x.grants.Decide(policy.Query{
 		Path: down + x.q.Path, Op: x.op, Params: x.q.Body, WrapTTL: x.q.WrapTTL,
 		Sudo: x.noRoute == nil && x.match.Info.Sudo,
 	})
