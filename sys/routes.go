@@ -24,4 +24,6 @@ var parts = []func() engine.Routes[System]{
 	configRoutes,
 	rawRoutes,
 	specRoutes,
+	quotaRoutes,
+	lockedUserRoutes,
 }

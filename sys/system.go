@@ -18,6 +18,7 @@ import (
 
 	"github.com/fastness-dev/fastness/access/identity"
 	"github.com/fastness-dev/fastness/access/policy"
+	"github.com/fastness-dev/fastness/access/quota"
 	"github.com/fastness-dev/fastness/access/token"
 	"github.com/fastness-dev/fastness/audit"
 	"github.com/fastness-dev/fastness/cubbyhole"
@@ -37,14 +38,15 @@ type System struct {
 	Mounts   *mount.Mounts
 	Policies *policy.Store
 	Tokens   *token.Store
+	Leases   *lease.Store
+	Audit    *audit.Broker
+	Wrapping *cubbyhole.Wrapping
+	Limits   *quota.Limits // nil limits no rates
+	Logger   *slog.Logger
+	Settings Settings
+
 	// Identities, if set, lose their aliases with the mounts of those.
 	Identities *identity.Store
-	Leases     *lease.Store
-	Audit      *audit.Broker
-	Wrapping   *cubbyhole.Wrapping
-	Logger     *slog.Logger
-	Settings   Settings
-
 	// Held says what the holder of a token may do; nil goes by the policies of
 	// the token alone.
 	Held func(tx *storage.Tx, e *token.Entry) (*policy.Held, error)
