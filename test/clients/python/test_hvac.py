@@ -338,3 +338,64 @@ class Mounts(Case):
         self.root.sys.disable_secrets_engine("py-moved")
         with self.refused(exceptions.InvalidPath, "no handler for route"):
             self.root.secrets.kv.v1.read_secret("x", mount_point="py-moved")
+
+
+class Identity(Case):
+    def test_entities_and_their_aliases(self):
+        identity = self.root.secrets.identity
+        accessor = self.root.sys.list_auth_methods()["data"]["token/"]["accessor"]
+        made = identity.create_or_update_entity("py-dora", metadata={"team": "red"}, policies=["default"])["data"]
+        again = identity.create_or_update_entity_by_name("PY-dora", metadata={"team": "blue"})
+        self.assertEqual(again.status_code, 204)
+        identity.update_entity(made["id"], name="py-nora")
+        entity = identity.read_entity_by_name("py-nora")["data"]
+        self.assertEqual(
+            (entity["id"], entity["metadata"], entity["policies"], entity["disabled"]),
+            (made["id"], {"team": "blue"}, ["default"], False),
+        )
+        alias = identity.create_or_update_entity_alias("py-nora", canonical_id=made["id"], mount_accessor=accessor)["data"]
+        identity.update_entity_alias(alias["id"], "py-nora2", canonical_id=made["id"], mount_accessor=accessor)
+        self.assertEqual(identity.read_entity_alias(alias["id"])["data"]["name"], "py-nora2")
+        self.assertIn(alias["id"], identity.list_entity_aliases()["data"]["keys"])
+        found = identity.lookup_entity(alias_name="py-nora2", alias_mount_accessor=accessor)["data"]
+        self.assertEqual(found["id"], made["id"])
+        other = identity.create_or_update_entity("py-other")["data"]["id"]
+        identity.merge_entities(from_entity_ids=[other], to_entity_id=made["id"])
+        self.assertEqual(identity.read_entity(made["id"])["data"]["merged_entity_ids"], [other])
+        self.assertIn("py-nora", identity.list_entities_by_name()["data"]["keys"])
+        self.assertIn(made["id"], identity.list_entities()["data"]["key_info"])
+        with self.refused(exceptions.InvalidRequest, "policies cannot contain root"):
+            identity.create_or_update_entity("py-root", policies=["Root"])
+        identity.delete_entity_alias(alias["id"])
+        identity.delete_entity(made["id"])
+        with self.assertRaises(exceptions.InvalidPath):
+            identity.read_entity(made["id"])
+
+    def test_groups(self):
+        identity = self.root.secrets.identity
+        accessor = self.root.sys.list_auth_methods()["data"]["token/"]["accessor"]
+        entity = identity.create_or_update_entity("py-member")["data"]["id"]
+        inner = identity.create_or_update_group("py-inner", policies=["p"], member_entity_ids=[entity])["data"]["id"]
+        outer = identity.create_or_update_group("py-outer", member_group_ids=[inner])["data"]["id"]
+        self.assertEqual(identity.read_entity(entity)["data"]["inherited_group_ids"], [outer])
+        identity.update_group(inner, "py-inner", metadata={"k": "v"})
+        group = identity.read_group_by_name("py-inner")["data"]
+        self.assertEqual(
+            (group["metadata"], group["parent_group_ids"], group["member_entity_ids"]), ({"k": "v"}, [outer], [entity])
+        )
+        with self.refused(exceptions.InvalidRequest, "cyclic relationship detected"):
+            identity.update_group(inner, "py-inner", member_group_ids=[outer])
+        identity.create_or_update_group_by_name("py-ext", group_type="external")
+        ext = identity.lookup_group(name="py-ext")["data"]["id"]
+        alias = identity.create_or_update_group_alias("py-ext", mount_accessor=accessor, canonical_id=ext)["data"]["id"]
+        identity.update_group_alias(alias, "py-ext2", mount_accessor=accessor, canonical_id=ext)
+        self.assertEqual(identity.read_group_alias(alias)["data"]["name"], "py-ext2")
+        self.assertIn(alias, identity.list_group_aliases()["data"]["keys"])
+        self.assertIn("py-outer", identity.list_groups_by_name()["data"]["keys"])
+        self.assertIn(outer, identity.list_groups()["data"]["keys"])
+        identity.delete_group_alias(alias)
+        identity.delete_group(ext)
+        identity.delete_group_by_name("py-inner")
+        self.assertIsNone(identity.read_group(outer)["data"]["member_group_ids"] or None)
+        identity.delete_group(outer)
+        identity.delete_entity_by_name("py-member")
