@@ -31,6 +31,7 @@ type Call struct {
 	Scheduler Scheduler
 	Warnings  []string
 	Data      any // what the system's own engines are handed by the server
+	Verified  any // what Match.Verify's function came to, for the route's own function
 
 	captures captures
 }

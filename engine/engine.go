@@ -101,6 +101,7 @@ type Answer struct {
 	Raw           *Raw
 	Stored        []byte // a stored answer, replayed as it was (unwrap)
 	Grant         *Grant // of a login; the server makes Auth of it
+	Accessor      string // of a credential in Data, noted beside a token that wraps the answer
 }
 
 // Keys is the answer of a List. Empty is 404, as Vault answers.
@@ -248,6 +249,9 @@ func (in *instance[E]) Find(op Op, path string) (Match, error) {
 			exists: func(c *Call) (bool, error) { return r.exists(e, c) }}
 		if r.who != nil {
 			m.who = func(c *Call) (Who, error) { return r.who(e, c) }
+		}
+		if r.verify != nil {
+			m.verify = func(c *Call) (func(context.Context) any, error) { return r.verify(e, c) }
 		}
 		return m, nil
 	case known:

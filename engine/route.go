@@ -45,6 +45,7 @@ type RouteInfo struct {
 	Place    Place
 	Login    bool // no token is asked for
 	Grants   bool // answers a Grant: a login
+	Verifies bool // Match.Verify is to be called before the transaction
 	Sudo     bool // the token needs sudo on the path
 	Flat     bool // data is repeated at the top level of the envelope
 	Bare     bool // data is the whole body
@@ -66,6 +67,7 @@ type Route[E any] struct {
 	run    func(*E, *Call) (*Answer, error)
 	exists func(*E, *Call) (bool, error)
 	who    func(*E, *Call) (Who, error)
+	verify func(*E, *Call) (func(context.Context) any, error)
 }
 
 // Doc says what the route is for, in one line.
@@ -222,6 +224,7 @@ type Match struct {
 	run      func(*Call) (*Answer, error)
 	exists   func(*Call) (bool, error)
 	who      func(*Call) (Who, error)
+	verify   func(*Call) (func(context.Context) any, error)
 }
 
 // Run runs the route's function.
@@ -247,6 +250,14 @@ func (m *Match) Who(c *Call) (Who, error) {
 	}
 	c.captures = m.captures
 	return m.who(c)
+}
+
+// Verify looks up what a login is verified against. The function that it
+// returns is to run once, outside of any transaction; what that returns belongs
+// in the Verified of the call that the route runs with.
+func (m *Match) Verify(c *Call) (func(context.Context) any, error) {
+	c.captures = m.captures
+	return m.verify(c)
 }
 
 // Capture returns the value captured under a name, or "".

@@ -40,6 +40,7 @@ type exchange struct {
 	verdict policy.Verdict
 	audited bool // once per request, however often a conflict repeats us
 	call    *engine.Call
+	outcome any // of the part of a login that is outside of the transaction
 }
 
 // serve takes a request from the wire to the wire; its stages are its lines.
@@ -88,6 +89,11 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange,
 		}
 		if x.noRoute == nil {
 			mode = x.match.Info.Mode
+		}
+	}
+	if x.noRoute == nil && x.match.Info != nil && x.match.Info.Verifies {
+		if err := s.verify(ctx, x); err != nil {
+			return s.finish(x, nil, err)
 		}
 	}
 	var a *engine.Answer
@@ -141,18 +147,8 @@ func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.
 		return nil, storage.ErrUpgrade
 	}
 	x.call = s.newCall(ctx, tx, x)
-	authErr := s.authenticate(tx, x)
-	if errors.Is(authErr, storage.ErrUpgrade) {
-		return nil, authErr
-	}
-	if authErr == nil {
-		authErr = s.decide(tx, x)
-	}
-	if err := s.auditRequest(x, authErr); err != nil {
+	if err := s.admit(tx, x); err != nil {
 		return nil, err
-	}
-	if authErr != nil {
-		return nil, authErr
 	}
 	if x.q.Help {
 		return s.help(x)
@@ -174,8 +170,45 @@ func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.
 	return s.wrap(tx, x, a)
 }
 
+// admit asks who calls and whether they may, and records the request.
+func (s *Server) admit(tx *storage.Tx, x *exchange) error {
+	authErr := s.authenticate(tx, x)
+	if errors.Is(authErr, storage.ErrUpgrade) {
+		return authErr
+	}
+	if authErr == nil {
+		authErr = s.decide(tx, x)
+	}
+	if err := s.auditRequest(x, authErr); err != nil {
+		return err
+	}
+	return authErr
+}
+
+// verify does the part of a login that takes long or asks somebody else, once
+// the request is on record and before the transaction, which may run more than
+// once. What it came to, a refusal included, is told in the transaction.
+func (s *Server) verify(ctx context.Context, x *exchange) error {
+	var outside func(context.Context) any
+	err := s.store.View(ctx, func(tx *storage.Tx) (err error) {
+		if err := s.find(tx, x); err != nil || x.noRoute != nil || !x.match.Info.Verifies || x.q.Help {
+			return err
+		}
+		x.call = s.newCall(ctx, tx, x)
+		if err := s.admit(tx, x); err != nil {
+			return err
+		}
+		outside, err = x.match.Verify(x.call)
+		return err
+	})
+	if err == nil && outside != nil {
+		x.outcome = outside(ctx)
+	}
+	return err
+}
+
 func (s *Server) newCall(ctx context.Context, tx *storage.Tx, x *exchange) *engine.Call {
-	c := &engine.Call{Whole: tx, Ctx: ctx, By: &x.caller, Time: s.now(), Body: x.q.Body, Query: x.q.Query, Scheduler: s.due, Data: x}
+	c := &engine.Call{Whole: tx, Ctx: ctx, By: &x.caller, Time: s.now(), Body: x.q.Body, Query: x.q.Query, Scheduler: s.due, Data: x, Verified: x.outcome}
 	x.caller = engine.Caller{Address: x.q.RemoteAddr, Namespace: x.q.Namespace}
 	if x.live != nil {
 		c.Rows, c.At_ = tx.In(x.live.Range()), &x.live.Mount
@@ -324,7 +357,7 @@ func (s *Server) wrap(tx *storage.Tx, x *exchange, a *engine.Answer) (*engine.An
 		return nil, err
 	}
 	x.call.Warnings = nil
-	accessor := ""
+	accessor := a.Accessor
 	if a.Auth != nil {
 		accessor = a.Auth.Accessor
 	}
