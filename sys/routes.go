@@ -10,6 +10,7 @@ var parts = []func() engine.Routes[System]{
 	remountRoutes,
 	uiRoutes,
 	policyRoutes,
+	passwordRoutes,
 	capabilityRoutes,
 	toolRoutes,
 	leaseRoutes,
