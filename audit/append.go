@@ -8,8 +8,16 @@ import (
 // The verbs of the encoder. Each writes a key with its value and leaves out
 // what is empty.
 
-// key writes a name, and the comma before it unless it is the first.
+// key writes a name of ours, and the comma before it unless it is the first.
 func (e *encoder) key(name string) {
+	if e.buf[len(e.buf)-1] != '{' {
+		e.buf = append(e.buf, ',')
+	}
+	e.buf = append(append(append(e.buf, '"'), name...), '"', ':')
+}
+
+// userKey is key for a name that somebody chose.
+func (e *encoder) userKey(name string) {
 	if e.buf[len(e.buf)-1] != '{' {
 		e.buf = append(e.buf, ',')
 	}
@@ -36,6 +44,10 @@ func (e *encoder) texts(name string, list []string) {
 		return
 	}
 	e.key(name)
+	e.list(list)
+}
+
+func (e *encoder) list(list []string) {
 	for i, v := range list {
 		e.buf = append(e.buf, "[,"[min(i, 1)])
 		e.buf = appendText(e.buf, v)
@@ -75,7 +87,7 @@ func (e *encoder) secret(name, v string) {
 		return
 	}
 	e.key(name)
-	e.hashed(v)
+	e.hash(v)
 }
 
 // accessor writes an accessor, in the clear if hmac_accessor is off.
@@ -87,12 +99,22 @@ func (e *encoder) accessor(name, v string) {
 	e.secret(name, v)
 }
 
-func (e *encoder) hashed(v string) {
+func (e *encoder) hash(v string) {
 	if e.raw {
 		e.buf = appendText(e.buf, v)
 		return
 	}
+	for i := range e.seen {
+		if s := &e.seen[i]; s.text == v {
+			e.buf = append(e.buf, e.buf[s.from:s.to]...)
+			return
+		}
+	}
+	from := len(e.buf)
 	e.buf = append(e.buf, '"')
 	e.buf = e.hasher.AppendString(e.buf, v)
 	e.buf = append(e.buf, '"')
+	if len(e.seen) < 8 {
+		e.seen = append(e.seen, hashed{v, from, len(e.buf)})
+	}
 }

@@ -9,6 +9,8 @@
 //     one device has handed the whole line to the operating system.
 //   - No device hangs a caller: every entry gets its result within the device's
 //     write timeout, and a device that is stuck refuses at once until it moves.
+//     (One caller writes to a regular file for those beside it; if the kernel
+//     holds that write, that one waits for the kernel.)
 //   - A string of the data, a token or an accessor never stands in a line in
 //     the clear, unless an option of the device or of the mount says so, and
 //     never stands in an error at all.
@@ -30,13 +32,16 @@ type Kind uint8
 const (
 	KindRequest Kind = iota
 	KindResponse
+	// KindExchange is both, in this order and in one write: for a request that
+	// changes nothing, so that nothing has happened before it is recorded.
+	KindExchange
 )
 
-func (k Kind) String() string {
-	if k == KindResponse {
-		return "response"
-	}
-	return "request"
+func (k Kind) String() string { return [...]string{"request", "response", "exchange"}[k] }
+
+// lines are the kinds of line that an entry of this kind is written as.
+func (k Kind) lines() []Kind {
+	return [...][]Kind{{KindRequest}, {KindResponse}, {KindRequest, KindResponse}}[k]
 }
 
 var (

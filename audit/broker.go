@@ -14,15 +14,14 @@ import (
 )
 
 // A Broker sends every entry to all enabled devices. Entries take no lock here;
-// the list of devices is replaced as a whole when it changes. A broker serves
-// one unsealed life of the server: make a new one after Close.
+// the list of devices is replaced as a whole when it changes. It is closed while
+// the server is sealed, so that nothing passes unrecorded for want of devices.
 type Broker struct {
 	now     func() time.Time
 	mu      sync.Mutex // held while the list changes
 	list    atomic.Pointer[[]slot]
 	closed  atomic.Bool
 	headers atomic.Pointer[headerRules]
-	results sync.Pool // of chan error, for entries that go to one device
 	refused [2]atomic.Uint64
 	asked   [2]atomic.Uint64
 }
@@ -39,7 +38,6 @@ func NewBroker(now func() time.Time) *Broker {
 	}
 	b := &Broker{now: now}
 	b.list.Store(new([]slot))
-	b.results.New = func() any { return make(chan error, 1) }
 	return b
 }
 
@@ -56,12 +54,20 @@ func (b *Broker) Response(ctx context.Context, e *Entry) error {
 	return b.record(ctx, KindResponse, e)
 }
 
+// Exchange records a request that changes nothing and its answer, before the
+// answer is sent.
+func (b *Broker) Exchange(ctx context.Context, e *Entry) error {
+	return b.record(ctx, KindExchange, e)
+}
+
 func (b *Broker) record(_ context.Context, k Kind, e *Entry) error {
 	if e.Time.IsZero() {
 		e.Time = b.now()
 	}
 	e.keep = b.headers.Load()
-	b.asked[k].Add(1)
+	for _, line := range k.lines() {
+		b.asked[line].Add(1)
+	}
 	for {
 		list := b.list.Load()
 		if b.closed.Load() {
@@ -80,10 +86,7 @@ func (b *Broker) send(list []slot, k Kind, e *Entry) error {
 		return nil
 	}
 	if len(list) == 1 {
-		result := b.results.Get().(chan error)
-		list[0].Submit(k, e, result)
-		err := <-result
-		b.results.Put(result)
+		err := list[0].Record(k, e)
 		if err == nil {
 			return nil
 		}
@@ -111,7 +114,9 @@ func (b *Broker) fanOut(list []slot, k Kind, e *Entry) error {
 }
 
 func (b *Broker) refuse(k Kind, failures []error) error {
-	b.refused[k].Add(1)
+	for _, line := range k.lines() {
+		b.refused[line].Add(1)
+	}
 	return &Unwritten{Kind: k, Failures: failures}
 }
 
@@ -254,17 +259,22 @@ func (b *Broker) DeviceStats() map[string]Stats {
 	return stats
 }
 
-// Close refuses all further entries and closes the devices. To be called when
-// the server seals, after its last request.
+// Close refuses all further entries, closes the devices and forgets them: the
+// server has sealed, and its last request is answered.
 func (b *Broker) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed.Swap(true) {
 		return nil
 	}
+	old := *b.list.Load()
+	b.list.Store(new([]slot))
 	var errs []error
-	for _, d := range *b.list.Load() {
+	for _, d := range old {
 		errs = append(errs, d.Close())
 	}
 	return errors.Join(errs...)
 }
+
+// Open takes entries again after Close, and has no devices yet.
+func (b *Broker) Open() { b.closed.Store(false) }

@@ -69,6 +69,70 @@ func entry(id string) *Entry {
 	return &Entry{Auth: rootAuth(), Request: Request{ID: id, Operation: "update", Path: "secret/a", ClientToken: "hvs.root", Data: body}}
 }
 
+// An exchange is both lines, side by side whoever else writes, each with its own
+// error, and with the same hashes.
+func TestAnExchangeIsTwoLines(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "audit.log")
+	b := NewBroker(nil)
+	if err := b.Enable("f", fileDevice(t, name)); err != nil {
+		t.Fatal(err)
+	}
+	var callers sync.WaitGroup
+	for i := range 64 {
+		callers.Go(func() {
+			e := entry(fmt.Sprint(i))
+			e.Refused, e.Error, e.Response = "not yet", "not now", &Response{Data: body}
+			if err := b.Exchange(context.Background(), e); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	callers.Wait()
+	lines := readLines(t, name)[1:] // the first is the test entry
+	if len(lines) != 2*64 {
+		t.Fatalf("%d lines", len(lines))
+	}
+	for i := 0; i < len(lines); i += 2 {
+		q, a := lines[i], lines[i+1]
+		if q.Type != "request" || a.Type != "response" || q.Request.ID != a.Request.ID || q.Error != "not yet" || a.Error != "not now" {
+			t.Fatalf("lines %d and %d: %+v %+v", i, i+1, q, a)
+		}
+		if h := q.Auth.ClientToken; !strings.HasPrefix(h, "hmac-sha256:") || h != a.Request.ClientToken || h != q.Request.ClientToken {
+			t.Fatalf("the token's hashes differ: %q", h)
+		}
+	}
+	if s := b.Stats(); s.LogRequest != 64 || s.LogResponse != 64 {
+		t.Errorf("counted %+v", s)
+	}
+}
+
+type readLine struct {
+	Type, Error string
+	Auth        struct {
+		ClientToken string `json:"client_token"`
+	}
+	Request struct {
+		ID          string
+		ClientToken string `json:"client_token"`
+	}
+}
+
+func readLines(t *testing.T, name string) (lines []readLine) {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text := range bytes.Lines(b) {
+		var l readLine
+		if err := json.Unmarshal(text, &l); err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
 func TestWithoutDevicesEverythingPasses(t *testing.T) {
 	b := NewBroker(nil)
 	if err := errors.Join(b.Request(context.Background(), entry("1")), b.Response(context.Background(), entry("1"))); err != nil {
@@ -79,9 +143,10 @@ func TestWithoutDevicesEverythingPasses(t *testing.T) {
 func TestOneWorkingDeviceIsEnough(t *testing.T) {
 	ctx := context.Background()
 	good, bad, log := new(memory), new(memory), new(bytes.Buffer)
+	logger := slog.New(slog.NewTextHandler(log, nil)) // one, so that it locks the buffer
 	b := NewBroker(at(noon))
 	for path, to := range map[string]*memory{"good": good, "bad/": bad} {
-		if err := b.Enable(path, newDevice(t, Config{Path: path, Stdout: to, Logger: slog.New(slog.NewTextHandler(log, nil))})); err != nil {
+		if err := b.Enable(path, newDevice(t, Config{Path: path, Stdout: to, Logger: logger})); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -296,7 +361,7 @@ func TestEncodingALineAllocatesNothing(t *testing.T) {
 	e := &encoder{hasher: NewHasher(salt), buf: make([]byte, 0, 16<<10)}
 	allocs := testing.AllocsPerRun(200, func() {
 		e.buf = e.buf[:0]
-		if err := errors.Join(e.line(KindRequest, q), e.line(KindResponse, a)); err != nil {
+		if err := errors.Join(e.entry(KindRequest, q), e.entry(KindResponse, a)); err != nil {
 			t.Fatal(err)
 		}
 	})

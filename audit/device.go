@@ -21,6 +21,9 @@ type Device interface {
 	// one result within the write timeout: nil once the operating system has
 	// the line. result must have room.
 	Submit(k Kind, e *Entry, result chan<- error)
+	// Record is Submit for a caller who waits, and who may be made to write for
+	// others beside it.
+	Record(k Kind, e *Entry) error
 	// Hash returns what a string looks like in this device's lines.
 	Hash(input string) string
 	// Stats counts since the device was made.
@@ -96,6 +99,7 @@ func NewDevice(c Config) (Device, error) {
 	}
 	d.writer = newWriter(s, timeout)
 	d.encoders.New = func() any { return &encoder{hasher: NewHasher(d.salt), format: d.format} }
+	d.results.New = func() any { return make(chan error, 1) }
 	d.tickets.New = func() any { return new(ticket) }
 	return d, nil
 }
@@ -108,6 +112,7 @@ type device struct {
 	writer   *writer
 	encoders sync.Pool // of *encoder
 	tickets  sync.Pool // of *ticket
+	results  sync.Pool // of chan error
 	count    [2]struct{ all, failed atomic.Uint64 }
 	failing  atomic.Bool
 }
@@ -118,17 +123,27 @@ func (d *device) Config() Config {
 	return c
 }
 
-func (d *device) Submit(k Kind, e *Entry, result chan<- error) {
+func (d *device) Submit(k Kind, e *Entry, result chan<- error) { d.submit(k, e, result, false) }
+
+func (d *device) Record(k Kind, e *Entry) error {
+	result := d.results.Get().(chan error)
+	d.submit(k, e, result, true)
+	err := <-result
+	d.results.Put(result)
+	return err
+}
+
+func (d *device) submit(k Kind, e *Entry, result chan<- error, lead bool) {
 	t := d.tickets.Get().(*ticket)
 	t.device, t.kind, t.result = d, k, result
 	enc := d.encoders.Get().(*encoder)
 	defer d.encoders.Put(enc)
 	enc.buf = enc.buf[:0]
-	if err := enc.line(k, e); err != nil {
+	if err := enc.entry(k, e); err != nil {
 		t.settle(err)
 		return
 	}
-	d.writer.submit(enc.buf, t)
+	d.writer.submit(enc.buf, t, lead)
 	if cap(enc.buf) > keepBuffer {
 		enc.buf = nil
 	}
@@ -155,9 +170,13 @@ func (t *ticket) settle(err error) {
 // record counts a result, and tells the log when the device's health changes;
 // a line for each failure would drown it.
 func (d *device) record(k Kind, err error) {
-	d.count[k].all.Add(1)
+	for _, line := range k.lines() {
+		d.count[line].all.Add(1)
+		if err != nil {
+			d.count[line].failed.Add(1)
+		}
+	}
 	if err != nil {
-		d.count[k].failed.Add(1)
 		if !d.failing.Swap(true) {
 			d.log.Error("audit device fails", "device", d.config.Path, "kind", k.String(), "error", err)
 		}

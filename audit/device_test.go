@@ -210,6 +210,9 @@ func TestAReloadThatFailsKeepsTheOldFile(t *testing.T) {
 	}
 }
 
+// look has the device see, at its next write, whether its file has a name.
+func look(d Device) { d.(*device).writer.sink.(*file).checked = time.Time{} }
+
 func TestADeletedLogIsMadeAnew(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "logs")
 	name := filepath.Join(dir, "audit.log")
@@ -221,6 +224,7 @@ func TestADeletedLogIsMadeAnew(t *testing.T) {
 	if err := os.Remove(name); err != nil {
 		t.Fatal(err)
 	}
+	look(d)
 	mustWrite(t, d, "2")
 	if got := fmt.Sprint(ids(t, name)); got != "[2]" {
 		t.Error(got)
@@ -228,6 +232,7 @@ func TestADeletedLogIsMadeAnew(t *testing.T) {
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
+	look(d)
 	if err := write(d, "3"); err == nil {
 		t.Error("the folder is gone, yet the entry was taken")
 	}

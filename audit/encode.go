@@ -15,6 +15,13 @@ type encoder struct {
 	hasher *Hasher
 	format
 	names []string // scratch for sorting map keys
+	seen  []hashed // what this entry's lines have hashed: tokens and accessors recur
+}
+
+// hashed is where the hash of a string stands in the buffer.
+type hashed struct {
+	text     string
+	from, to int
 }
 
 // format is how a device's options shape its lines.
@@ -25,8 +32,21 @@ type format struct {
 	elideLists    bool
 }
 
-// line appends the entry as one line, new line included.
-func (e *encoder) line(k Kind, x *Entry) error {
+// entry appends the entry's lines.
+func (e *encoder) entry(k Kind, x *Entry) error {
+	defer func() { clear(e.seen) }()
+	e.seen = e.seen[:0]
+	if k != KindExchange {
+		return e.line(k, x, x.Error)
+	}
+	if err := e.line(KindRequest, x, x.Refused); err != nil {
+		return err
+	}
+	return e.line(KindResponse, x, x.Error)
+}
+
+// line appends one line, new line included.
+func (e *encoder) line(k Kind, x *Entry, failure string) error {
 	e.buf = append(e.buf, e.prefix...)
 	e.buf = append(e.buf, '{')
 	e.moment("time", x.Time.UTC(), time.RFC3339Nano)
@@ -40,7 +60,7 @@ func (e *encoder) line(k Kind, x *Entry) error {
 			return fmt.Errorf("response: %w", err)
 		}
 	}
-	e.text("error", x.Error)
+	e.text("error", failure)
 	if k == KindRequest {
 		e.text("forwarded_from", x.ForwardedFrom)
 	} else {
@@ -61,7 +81,8 @@ func (e *encoder) auth(a *Auth) {
 	if len(a.ExternalNamespacePolicies) > 0 {
 		e.open("external_namespace_policies")
 		for _, ns := range sortedKeys(e, a.ExternalNamespacePolicies) {
-			e.texts(ns, a.ExternalNamespacePolicies[ns])
+			e.userKey(ns)
+			e.list(a.ExternalNamespacePolicies[ns])
 		}
 		e.close()
 	}
@@ -70,7 +91,7 @@ func (e *encoder) auth(a *Auth) {
 	if len(a.Metadata) > 0 {
 		e.open("metadata")
 		for _, name := range sortedKeys(e, a.Metadata) {
-			e.key(name)
+			e.userKey(name)
 			e.buf = appendText(e.buf, a.Metadata[name])
 		}
 		e.close()
@@ -224,11 +245,11 @@ func (e *encoder) headers(keep *headerRules, h map[string][]string) {
 			e.open("headers")
 			first = false
 		}
-		e.key(rule.name)
+		e.userKey(rule.name)
 		for i, v := range values {
 			e.buf = append(e.buf, "[,"[min(i, 1)])
 			if rule.hmac {
-				e.hashed(v)
+				e.hash(v)
 			} else {
 				e.buf = appendText(e.buf, v)
 			}

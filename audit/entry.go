@@ -16,6 +16,7 @@ type Entry struct {
 	Response *Response // in a response line only
 	// Error is written in the clear: it must not quote what the caller sent.
 	Error         string
+	Refused       string // Error of the request's line, in an exchange
 	ForwardedFrom string // host and port of the node that forwarded the request
 
 	keep *headerRules // which headers to write, set by the broker

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -23,7 +24,9 @@ type file struct {
 	open *os.File // nil before the first write and after an error
 	// torn says that the file ends in the middle of a line: the next write
 	// begins with a new line, so that only the torn one is lost.
-	torn bool
+	torn    bool
+	checked time.Time   // when it was last seen to have a name
+	regular atomic.Bool // what is open is a regular file
 
 	mu   sync.Mutex
 	next *os.File // what a reload opened, for the next write to take over
@@ -34,29 +37,49 @@ func (f *file) write(lines []byte) error {
 	if len(lines) == 0 {
 		return nil
 	}
-	if f.open != nil && deleted(f.open) {
-		f.open.Close()
-		f.open = nil
+	if now := time.Now(); f.open != nil && now.Sub(f.checked) > nameCheck {
+		if f.checked = now; deleted(f.open) {
+			f.forget()
+		}
 	}
 	if f.open == nil {
 		opened, err := f.openFile()
 		if err != nil {
 			return err
 		}
-		f.open, f.torn = opened, f.torn || endsTorn(opened, f.path)
+		f.use(opened, f.torn)
 	}
 	if err := f.append(lines); err != nil {
-		f.open.Close()
-		f.open = nil
+		f.forget()
 		return err
 	}
 	return nil
 }
 
+// nameCheck is how often a file is looked at for having been deleted.
+const nameCheck = time.Second
+
+// use takes an opened file into use.
+func (f *file) use(opened *os.File, torn bool) {
+	f.open, f.torn, f.checked = opened, torn || endsTorn(opened, f.path), time.Now()
+	info, err := opened.Stat()
+	f.regular.Store(err == nil && info.Mode().IsRegular())
+}
+
+func (f *file) forget() {
+	f.open.Close()
+	f.open = nil
+	f.regular.Store(false)
+}
+
+func (f *file) prompt() bool { return f.regular.Load() }
+
 func (f *file) append(lines []byte) error {
 	// Only pipes and terminals know deadlines; for others the writer's watchdog
 	// stands in.
-	_ = f.open.SetWriteDeadline(time.Now().Add(f.timeout))
+	if !f.regular.Load() {
+		_ = f.open.SetWriteDeadline(time.Now().Add(f.timeout))
+	}
 	if f.torn {
 		if _, err := f.open.WriteString("\n"); err != nil {
 			return err
@@ -82,7 +105,7 @@ func (f *file) takeOver() {
 	if f.open != nil {
 		f.open.Close()
 	}
-	f.open, f.torn = next, endsTorn(next, f.path)
+	f.use(next, false)
 }
 
 // reload opens the path anew. The old file stays in use if that fails.

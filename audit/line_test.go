@@ -115,11 +115,11 @@ func TestLines(t *testing.T) {
 		e := &encoder{hasher: NewHasher(salt), format: s.format}
 		x := s.asked
 		x.Time, x.keep = noon, rules
-		if err := e.line(KindRequest, &x); err != nil {
+		if err := e.entry(KindRequest, &x); err != nil {
 			t.Fatal(s.title, err)
 		}
 		x.Response = s.answer
-		if err := e.line(KindResponse, &x); err != nil {
+		if err := e.entry(KindResponse, &x); err != nil {
 			t.Fatal(s.title, err)
 		}
 		for line := range strings.Lines(string(e.buf)) {
@@ -175,7 +175,7 @@ func TestNoMarkerOfTheCallerIsInALine(t *testing.T) {
 	}
 	e := &encoder{hasher: NewHasher(salt)}
 	for _, k := range []Kind{KindRequest, KindResponse} {
-		if err := e.line(k, &x); err != nil {
+		if err := e.entry(k, &x); err != nil {
 			t.Fatal(err)
 		}
 	}

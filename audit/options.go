@@ -177,4 +177,5 @@ func (s stream) write(lines []byte) error {
 	return err
 }
 func (stream) reload() error { return nil }
+func (stream) prompt() bool  { return false }
 func (stream) close() error  { return nil }

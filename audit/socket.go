@@ -60,6 +60,8 @@ func (s *socket) send(lines []byte, deadline time.Time) error {
 
 func (*socket) reload() error { return nil }
 
+func (*socket) prompt() bool { return false }
+
 func (s *socket) close() error {
 	if s.conn == nil {
 		return nil

@@ -59,6 +59,8 @@ func (s *systemLog) write(lines []byte) error {
 
 func (*systemLog) reload() error { return nil }
 
+func (*systemLog) prompt() bool { return false }
+
 func (s *systemLog) close() error {
 	if s.to == nil {
 		return nil

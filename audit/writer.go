@@ -16,6 +16,7 @@ const keepBuffer = 1 << 20
 type sink interface {
 	write(lines []byte) error
 	reload() error // may run beside a write
+	prompt() bool  // writes end at once, or with the machine: a caller may do them
 	close() error
 }
 
@@ -59,28 +60,37 @@ func newWriter(s sink, timeout time.Duration) *writer {
 }
 
 // submit hands over a line, which is copied. The waiter is settled exactly once,
-// at the latest when the timeout has passed.
-func (w *writer) submit(line []byte, who waiter) {
-	if err := w.enqueue(line, who); err != nil {
+// at the latest when the timeout has passed. With lead, the caller may be made
+// to write, which saves two switches between goroutines for every entry.
+func (w *writer) submit(line []byte, who waiter, lead bool) {
+	leads, err := w.enqueue(line, who, lead)
+	switch {
+	case err != nil:
 		who.settle(err)
+	case leads:
+		w.drainOnce()
 	}
 }
 
-func (w *writer) enqueue(line []byte, who waiter) error {
+func (w *writer) enqueue(line []byte, who waiter, lead bool) (leads bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
 	case w.closed:
-		return ErrClosed
+		return false, ErrClosed
 	case w.stalled:
-		return ErrStalled
+		return false, ErrStalled
 	case len(w.waiting.lines)+len(line) > maxBacklog && len(w.waiting.lines) > 0:
-		return ErrBacklog
+		return false, ErrBacklog
 	}
 	w.waiting.lines = append(w.waiting.lines, line...)
 	w.waiting.waiters = append(w.waiting.waiters, who)
+	if lead && !w.draining && w.sink.prompt() {
+		w.draining = true
+		return true, nil
+	}
 	w.drainSoon()
-	return nil
+	return false, nil
 }
 
 func (w *writer) drainSoon() {
@@ -93,13 +103,33 @@ func (w *writer) drainSoon() {
 // drain writes until nothing waits.
 func (w *writer) drain() {
 	for w.next() {
-		err := w.sink.write(w.inflight.lines)
-		w.watchdog.Stop()
-		for _, who := range w.finish() {
-			who.settle(err)
-		}
-		w.recycle()
+		w.write()
 	}
+}
+
+// drainOnce writes what waits, and leaves what gathers meanwhile to others: a
+// caller's own entry is among the first.
+func (w *writer) drainOnce() {
+	if !w.next() {
+		return
+	}
+	w.write()
+	w.mu.Lock()
+	more := len(w.waiting.waiters) > 0 || w.kicked || w.closed
+	w.draining = more
+	w.mu.Unlock()
+	if more {
+		go w.run()
+	}
+}
+
+func (w *writer) write() {
+	err := w.sink.write(w.inflight.lines)
+	w.watchdog.Stop()
+	for _, who := range w.finish() {
+		who.settle(err)
+	}
+	w.recycle()
 }
 
 // next moves what waits into flight, or ends the drain.

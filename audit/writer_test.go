@@ -31,6 +31,7 @@ func (g *gate) write(lines []byte) error {
 	return err
 }
 func (g *gate) reload() error { return nil }
+func (g *gate) prompt() bool  { return false }
 func (g *gate) close() error  { g.closed = true; return nil }
 
 type answerTo chan error
@@ -39,7 +40,7 @@ func (a answerTo) settle(err error) { a <- err }
 
 func submit(w *writer, line string) answerTo {
 	a := make(answerTo, 1)
-	w.submit([]byte(line), a)
+	w.submit([]byte(line), a, false)
 	return a
 }
 

@@ -58,6 +58,12 @@ func (c *Call) Delete(path string) { c.Rows.Delete(path) }
 // DeletePrefix removes all values below a folder of the mount.
 func (c *Call) DeletePrefix(prefix string) { c.Rows.DeletePrefix(prefix) }
 
+// PutUnlisted sets a value of the mount that no folder names.
+func (c *Call) PutUnlisted(path string, value []byte) { c.Rows.PutUnlisted(path, value) }
+
+// DeleteUnlisted removes what PutUnlisted set.
+func (c *Call) DeleteUnlisted(path string) { c.Rows.DeleteUnlisted(path) }
+
 // Context is the request's.
 func (c *Call) Context() context.Context { return c.Ctx }
 

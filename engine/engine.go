@@ -240,22 +240,33 @@ func (in *instance[E]) Renew(c *Call, r Renewal) (*Grant, error) {
 // Find matches a path and an operation. It returns ErrNoRoute when nothing
 // matches the path and ErrNoOperation when something does, but not this op.
 func (in *instance[E]) Find(op Op, path string) (Match, error) {
-	i, caps, known := in.tree.find(op, path)
+	m := Match{in: in}
+	i, known := in.tree.find(op, path, &m.captures)
 	switch {
 	case i >= 0:
-		r := &in.spec.Routes[i]
-		e := in.e
-		m := Match{Info: r.Info, captures: caps, run: func(c *Call) (*Answer, error) { return r.run(e, c) },
-			exists: func(c *Call) (bool, error) { return r.exists(e, c) }}
-		if r.who != nil {
-			m.who = func(c *Call) (Who, error) { return r.who(e, c) }
-		}
-		if r.verify != nil {
-			m.verify = func(c *Call) (func(context.Context) any, error) { return r.verify(e, c) }
-		}
+		m.Info, m.route = in.spec.Routes[i].Info, i
 		return m, nil
 	case known:
 		return Match{}, ErrNoOperation
 	}
 	return Match{}, ErrNoRoute
+}
+
+func (in *instance[E]) run(route int, c *Call) (*Answer, error) {
+	return in.spec.Routes[route].run(in.e, c)
+}
+
+func (in *instance[E]) exists(route int, c *Call) (bool, error) {
+	return in.spec.Routes[route].exists(in.e, c)
+}
+
+func (in *instance[E]) who(route int, c *Call) (Who, error) {
+	if f := in.spec.Routes[route].who; f != nil {
+		return f(in.e, c)
+	}
+	return Who{}, nil
+}
+
+func (in *instance[E]) verify(route int, c *Call) (func(context.Context) any, error) {
+	return in.spec.Routes[route].verify(in.e, c)
 }

@@ -25,6 +25,12 @@ func Denied() error {
 	return &api.Error{Status: http.StatusForbidden, Errors: []string{"permission denied"}}
 }
 
+// Listed is a refusal that Vault passes through a list of errors: clients see
+// the sentence as the list's only item.
+func Listed(status int, format string, args ...any) error {
+	return Status(status, "1 error occurred:\n\t* %s\n\n", fmt.Sprintf(format, args...))
+}
+
 // Missing says that there is no such thing: 404, with or without sentences.
 func Missing(sentences ...string) error {
 	if sentences == nil {

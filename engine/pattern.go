@@ -23,15 +23,28 @@ type segment struct {
 
 type capture struct{ name, value string }
 
-type captures []capture
+// captures are what a path gave to a pattern's names. They are kept in place, so
+// that finding a route allocates nothing.
+type captures struct {
+	n  int
+	at [maxCaptures]capture
+}
 
-func (c captures) get(name string) string {
-	for i := range c {
-		if c[i].name == name {
-			return c[i].value
+// maxCaptures is how many names a pattern may have.
+const maxCaptures = 5
+
+func (c *captures) get(name string) string {
+	for i := range c.at[:c.n] {
+		if c.at[i].name == name {
+			return c.at[i].value
 		}
 	}
 	return ""
+}
+
+func (c *captures) add(name, value string) {
+	c.at[c.n] = capture{name, value}
+	c.n++
 }
 
 // A tree finds the route of a path. Literals win over captures, captures over
@@ -89,6 +102,9 @@ func expand(pattern string) []string {
 
 func (t *tree) addOne(pattern string, ops []Op, route int) error {
 	n := &t.root
+	if strings.Count(pattern, "{") > maxCaptures {
+		return fmt.Errorf("more than %d names", maxCaptures)
+	}
 	if pattern != "" {
 		for part := range strings.SplitSeq(pattern, "/") {
 			s := parseSegment(part)
@@ -178,43 +194,47 @@ func (s *segment) takes(v string) bool {
 
 // find returns the route for an operation on a path, or -1 and whether the
 // path is known for some other operation.
-func (t *tree) find(op Op, path string) (route int, c captures, known bool) {
+func (t *tree) find(op Op, path string, c *captures) (route int, known bool) {
 	if op == OpList {
 		path = trimSlash(path)
 	}
-	return t.root.find(op, path, nil)
+	return t.root.find(op, path, c)
 }
 
-func (n *node) find(op Op, path string, c captures) (route int, found captures, known bool) {
+func (n *node) find(op Op, path string, c *captures) (route int, known bool) {
 	if path == "" {
 		if n.leaf == nil {
-			return -1, nil, false
+			return -1, false
 		}
-		return n.leaf.routes[op], c, true
+		return n.leaf.routes[op], true
 	}
 	head, tail, _ := strings.Cut(path, "/")
 	if next := n.literals[head]; next != nil {
-		if r, f, k := next.find(op, tail, c); r >= 0 {
-			return r, f, true
+		if r, k := next.find(op, tail, c); r >= 0 {
+			return r, true
 		} else if k {
 			known = true
 		}
 	}
+	before := c.n
 	for _, p := range n.params {
 		if !p.takes(head) {
 			continue
 		}
-		if r, f, k := p.find(op, tail, append(c, capture{p.name, head})); r >= 0 {
-			return r, f, true
+		c.add(p.name, head)
+		if r, k := p.find(op, tail, c); r >= 0 {
+			return r, true
 		} else if k {
 			known = true
 		}
+		c.n = before
 	}
 	if n.rest != nil {
 		if r := n.rest.routes[op]; r >= 0 {
-			return r, append(c, capture{n.rest.name, path}), true
+			c.add(n.rest.name, path)
+			return r, true
 		}
 		known = true
 	}
-	return -1, nil, known
+	return -1, known
 }

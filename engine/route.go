@@ -52,6 +52,7 @@ type RouteInfo struct {
 	Quiet    bool // not audited: health and the like
 	Sealed   bool // may run while the barrier is sealed
 	Outside  bool // acts outside of a transaction
+	Unwraps  bool // with Login: a token is asked for when another's is in the body
 	Creates  bool // tells create from update by looking
 	RootOnly bool // exists in the root namespace only
 	ops      []Op
@@ -75,6 +76,10 @@ func (r Route[E]) Doc(line string) Route[E] { r.Info.Doc = line; return r }
 
 // Public marks a route that needs no token.
 func (r Route[E]) Public() Route[E] { r.Info.Login = true; return r }
+
+// Unwrapping marks a public route that acts on a wrapping token: the request's
+// own, or one in its body, for which the caller needs a token of its own.
+func (r Route[E]) Unwrapping() Route[E] { r.Info.Login, r.Info.Unwraps = true, true; return r }
 
 // Sudo marks a route that needs the sudo capability besides its own.
 func (r Route[E]) Sudo() Route[E] { r.Info.Sudo = true; return r }
@@ -133,7 +138,7 @@ func answerOf(resp any) *Answer {
 		if v == nil {
 			return nil
 		}
-		return &Answer{Data: v}
+		return &Answer{Data: resp}
 	}
 	if v := reflect.ValueOf(resp); v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil
@@ -221,16 +226,22 @@ func Exists[E, Req any](r Route[E], f func(*E, View, Req) (bool, error)) Route[E
 type Match struct {
 	Info     *RouteInfo
 	captures captures
-	run      func(*Call) (*Answer, error)
-	exists   func(*Call) (bool, error)
-	who      func(*Call) (Who, error)
-	verify   func(*Call) (func(context.Context) any, error)
+	in       routed
+	route    int
+}
+
+// routed is an instance, as a Match needs it.
+type routed interface {
+	run(route int, c *Call) (*Answer, error)
+	exists(route int, c *Call) (bool, error)
+	who(route int, c *Call) (Who, error)
+	verify(route int, c *Call) (func(context.Context) any, error)
 }
 
 // Run runs the route's function.
 func (m *Match) Run(c *Call) (*Answer, error) {
 	c.captures = m.captures
-	return m.run(c)
+	return m.in.run(m.route, c)
 }
 
 // Exists says whether the thing written to is there. It is true for routes
@@ -240,16 +251,13 @@ func (m *Match) Exists(c *Call) (bool, error) {
 		return true, nil
 	}
 	c.captures = m.captures
-	return m.exists(c)
+	return m.in.exists(m.route, c)
 }
 
 // Who says whom a login is about; nobody when the route does not tell.
 func (m *Match) Who(c *Call) (Who, error) {
-	if m.who == nil {
-		return Who{}, nil
-	}
 	c.captures = m.captures
-	return m.who(c)
+	return m.in.who(m.route, c)
 }
 
 // Verify looks up what a login is verified against. The function that it
@@ -257,7 +265,7 @@ func (m *Match) Who(c *Call) (Who, error) {
 // in the Verified of the call that the route runs with.
 func (m *Match) Verify(c *Call) (func(context.Context) any, error) {
 	c.captures = m.captures
-	return m.verify(c)
+	return m.in.verify(m.route, c)
 }
 
 // Capture returns the value captured under a name, or "".

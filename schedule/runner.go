@@ -46,7 +46,7 @@ func (r *Runner) now() time.Time {
 // closed. While the store is sealed or this node does not lead, it waits.
 func (r *Runner) Run(ctx context.Context) {
 	for ctx.Err() == nil {
-		changed := r.Store.Changed()
+		seen := r.Store.LastChange(storage.Due)
 		_, err := r.RunDue(ctx, r.now())
 		var next time.Time
 		if err == nil {
@@ -58,26 +58,33 @@ func (r *Runner) Run(ctx context.Context) {
 		case err != nil:
 			next = r.now().Add(pause)
 		}
-		r.wait(ctx, changed, next, err != nil)
+		r.wait(ctx, seen, next, err != nil)
 	}
 }
 
-// wait returns at the given time (zero is never), or when the store changed.
-// After an error a change is no reason to hurry.
-func (r *Runner) wait(ctx context.Context, changed <-chan struct{}, next time.Time, failed bool) {
-	if failed {
-		changed = nil
-	}
+// wait returns at the given time (zero is never), or when the index of what is
+// due has changed since. After an error a change is no reason to hurry.
+func (r *Runner) wait(ctx context.Context, seen uint64, next time.Time, failed bool) {
 	var due <-chan time.Time
 	if !next.IsZero() {
 		t := time.NewTimer(next.Sub(r.now()))
 		defer t.Stop()
 		due = t.C
 	}
-	select {
-	case <-ctx.Done():
-	case <-changed:
-	case <-due:
+	for {
+		changed := r.Store.Changed()
+		if failed {
+			changed = nil
+		} else if r.Store.LastChange(storage.Due) != seen {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		case <-due:
+			return
+		}
 	}
 }
 

@@ -35,6 +35,7 @@ type Command struct {
 	Stderr  io.Writer
 	Getenv  func(string) string
 	Engines []engine.Type
+	Clock   func() time.Time // nil is time.Now
 }
 
 type flags struct {
@@ -99,6 +100,7 @@ func Run(ctx context.Context, c Command) int {
 }
 
 func (c Command) run(ctx context.Context, f *flags) error {
+	defer keepHeapFloor()()
 	conf, err := c.config(f)
 	if err != nil {
 		return err
@@ -112,7 +114,7 @@ func (c Command) run(ctx context.Context, f *flags) error {
 	}
 	standard, ceiling := conf.LeaseTTLs()
 	build := version.Get()
-	o := Options{State: state, Log: log, Engines: c.Engines, Logger: logger, LogLevel: level, Settings: sys.Settings{
+	o := Options{State: state, Log: log, Engines: c.Engines, Clock: c.Clock, Logger: logger, LogLevel: level, Settings: sys.Settings{
 		Version: version.APIVersion, FastnessVersion: build.Version, BuildDate: build.Date, StorageType: conf.Storage.Type,
 		ClusterName: conf.ClusterName, APIAddr: first(conf.APIAddr, conf.ListenerURL()), ClusterAddr: conf.ClusterAddr,
 		RawEnabled: conf.RawStorageEndpoint, DefaultTTL: standard, MaxTTL: ceiling,

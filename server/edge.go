@@ -13,12 +13,14 @@ import (
 	"github.com/fastness-dev/fastness/wire"
 )
 
+var strictTransport = []string{"max-age=31536000; includeSubDomains"}
+
 // edge is what a listener asks of every request before it is one of the API,
 // and puts on every answer.
 func (s *Server) edge(conf config.Listener, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.TLS != nil {
-			w.Header().Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+			w.Header()["Strict-Transport-Security"] = strictTransport
 		}
 		if len(conf.ResponseHeaders) > 0 {
 			w = &headed{ResponseWriter: w, headers: conf.ResponseHeaders}

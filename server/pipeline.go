@@ -8,6 +8,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -38,9 +39,10 @@ type exchange struct {
 	caller  engine.Caller
 	op      policy.Operation
 	verdict policy.Verdict
-	audited bool // once per request, however often a conflict repeats us
 	call    *engine.Call
-	outcome any // of the part of a login that is outside of the transaction
+	outcome any         // of the part of a login that is outside of the transaction
+	calls   engine.Call // what call points to
+	record
 }
 
 // serve takes a request from the wire to the wire; its stages are its lines.
@@ -50,9 +52,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, limits wire.Limit
 		wire.Fail(w, q, err)
 		return
 	}
-	done := s.inflight.begin(q)
-	defer done()
+	defer s.inflight.end(s.inflight.begin(q))
 	x := &exchange{q: q}
+	defer s.interrupted(x)
 	rep, err := s.answer(r.Context(), w, x, limits)
 	s.metrics.observe(q, err)
 	if err != nil {
@@ -102,9 +104,23 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange,
 		return err
 	})
 	if err == nil && x.noRoute == nil && x.match.Info.Outside && !x.q.Help {
-		a, err = x.match.Run(x.call)
+		a, err = s.runOutside(ctx, x)
 	}
 	return s.finish(x, a, err)
+}
+
+// runOutside runs a route that acts on the world. Its answer is wrapped after
+// the deed, in a transaction of its own.
+func (s *Server) runOutside(ctx context.Context, x *exchange) (*engine.Answer, error) {
+	a, err := x.match.Run(x.call)
+	if err != nil || a == nil || x.q.WrapTTL <= 0 {
+		return a, err
+	}
+	_, err = s.store.Update(ctx, func(tx *storage.Tx) (err error) {
+		a, err = s.wrap(tx, x, a)
+		return err
+	})
+	return a, err
 }
 
 // greet finds the route and whether the token is one, without spending it.
@@ -135,6 +151,9 @@ func (s *Server) find(tx *storage.Tx, x *exchange) error {
 		return nil
 	}
 	x.match, x.noRoute = x.live.Instance.Find(x.q.Op, x.rest)
+	if x.q.Head && x.noRoute == nil && !x.match.Info.Bare {
+		x.noRoute = engine.ErrNoOperation // engines do not know HEAD
+	}
 	return nil
 }
 
@@ -179,7 +198,7 @@ func (s *Server) admit(tx *storage.Tx, x *exchange) error {
 	if authErr == nil {
 		authErr = s.decide(tx, x)
 	}
-	if err := s.auditRequest(x, authErr); err != nil {
+	if err := s.auditRequest(tx, x, authErr); err != nil {
 		return err
 	}
 	return authErr
@@ -208,7 +227,8 @@ func (s *Server) verify(ctx context.Context, x *exchange) error {
 }
 
 func (s *Server) newCall(ctx context.Context, tx *storage.Tx, x *exchange) *engine.Call {
-	c := &engine.Call{Whole: tx, Ctx: ctx, By: &x.caller, Time: s.now(), Body: x.q.Body, Query: x.q.Query, Scheduler: s.due, Data: x, Verified: x.outcome}
+	c := &x.calls
+	*c = engine.Call{Whole: tx, Ctx: ctx, By: &x.caller, Time: s.now(), Body: x.q.Body, Query: x.q.Query, Scheduler: s.due, Data: x, Verified: x.outcome}
 	x.caller = engine.Caller{Address: x.q.RemoteAddr, Namespace: x.q.Namespace}
 	if x.live != nil {
 		c.Rows, c.At_ = tx.In(x.live.Range()), &x.live.Mount
@@ -218,7 +238,7 @@ func (s *Server) newCall(ctx context.Context, tx *storage.Tx, x *exchange) *engi
 
 // authenticate finds who asks. A route for everyone asks nobody.
 func (s *Server) authenticate(tx *storage.Tx, x *exchange) error {
-	if x.noRoute == nil && x.match.Info.Login && !x.q.Help {
+	if x.noRoute == nil && x.match.Info.Login && !x.q.Help && !x.forAnother() {
 		return nil
 	}
 	if x.q.Token == "" {
@@ -233,6 +253,21 @@ func (s *Server) authenticate(tx *storage.Tx, x *exchange) error {
 	x.caller.TokenID, x.caller.Accessor, x.caller.DisplayName = e.ID, e.Accessor, e.DisplayName
 	x.caller.EntityID, x.caller.Policies, x.caller.Root = e.EntityID, e.Policies, e.Root()
 	return nil
+}
+
+// forAnother says whether a request to unwrap names a wrapping token that is
+// not its own: then it asks in its own name, and is asked who it is.
+func (x *exchange) forAnother() bool {
+	if !x.match.Info.Unwraps {
+		return false
+	}
+	var body struct {
+		Token string `json:"token"`
+	}
+	if err := json.Unmarshal(x.q.Body, &body); err != nil {
+		return false // no body, or none that names a token
+	}
+	return body.Token != "" && body.Token != x.q.Token
 }
 
 var operations = map[engine.Op]policy.Operation{
@@ -267,7 +302,7 @@ func (s *Server) decide(tx *storage.Tx, x *exchange) error {
 		Sudo: x.noRoute == nil && x.match.Info.Sudo,
 	})
 	if !x.verdict.Allowed || len(x.verdict.MFAMethods) > 0 || len(x.verdict.ControlGroups) > 0 {
-		return engine.Denied()
+		return engine.Listed(http.StatusForbidden, "permission denied")
 	}
 	return nil
 }
@@ -361,7 +396,11 @@ func (s *Server) wrap(tx *storage.Tx, x *exchange, a *engine.Answer) (*engine.An
 	if a.Auth != nil {
 		accessor = a.Auth.Accessor
 	}
-	info, err := s.wrapping.Wrap(tx, x.q.Path, rep.Body, x.q.WrapTTL, accessor)
+	path := x.q.Path
+	if x.q.Op == engine.OpList && !strings.HasSuffix(path, "/") {
+		path += "/"
+	}
+	info, err := s.wrapping.Wrap(tx, path, rep.Body, x.q.WrapTTL, accessor)
 	if err != nil {
 		return nil, err
 	}

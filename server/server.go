@@ -62,6 +62,8 @@ type Server struct {
 	upkeep sync.Mutex
 	stop   context.CancelFunc // of the unsealed node's upkeep
 	ended  sync.WaitGroup
+
+	closing sync.WaitGroup // the audit devices of a node that was sealed
 }
 
 // New opens the store and returns a sealed server.
@@ -132,6 +134,7 @@ func (s *Server) recovered(w http.ResponseWriter, r *http.Request) {
 // Close seals the node and closes the store.
 func (s *Server) Close() error {
 	s.sys.Seal()
+	s.closing.Wait()
 	return s.store.Close()
 }
 
@@ -146,6 +149,7 @@ func (s *Server) ReloadAudit() error { return s.audit.Reload() }
 
 // unsealed begins what an unsealed node does by itself.
 func (s *Server) unsealed(ctx context.Context) error {
+	s.closing.Wait() // for the devices of the life before
 	if err := s.sys.LoadAudit(ctx); err != nil {
 		return fmt.Errorf("enable audit devices: %w", err)
 	}
@@ -172,10 +176,18 @@ func (s *Server) sealing() {
 	}
 	s.ended.Wait()
 	s.tokens.Forget()
-	if err := s.audit.Clear(); err != nil {
-		s.logger.Error("close audit devices", "error", err)
-	}
+	last := s.inflight.last()
+	s.closing.Go(func() {
+		s.inflight.drain(last, lastAnswers)
+		if err := s.audit.Close(); err != nil {
+			s.logger.Error("close audit devices", "error", err)
+		}
+	})
 }
+
+// lastAnswers is how long audit devices stay open for the answers of requests that
+// the sealing overtook. What is answered later is answered with an error.
+const lastAnswers = 5 * time.Second
 
 // rotateKeys begins a new term of the keyring when the last is used up.
 func (s *Server) rotateKeys(ctx context.Context) {

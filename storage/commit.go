@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -20,6 +21,8 @@ func (*conflict) Error() string { return "conflict with a concurrent transaction
 type group struct {
 	first, last uint64
 	ops         []byte
+	fresh       []freshRow // what it leaves behind, for the cache
+	drops       bool       // it drops stretches
 	done        chan struct{}
 	index       uint64
 	err         error
@@ -48,6 +51,12 @@ type write struct {
 	group *group
 	keys  []string
 	drops []span
+}
+
+// A freshRow is a row as its transaction left it, opened.
+type freshRow struct {
+	key   string
+	value []byte // nil: the row is absent
 }
 
 // remembered is how many transactions back conflicts are looked for; a
@@ -150,11 +159,11 @@ func (c *commits) failAll(err error, renew func()) {
 // commit seals what a transaction wrote, gives it its place and waits until it
 // is applied.
 func (s *Store) commit(tx *Tx, b *buffer) (uint64, error) {
-	ops, w, err := s.encode(b)
+	ops, w, fresh, err := s.encode(b)
 	if err != nil {
 		return 0, err
 	}
-	g, err := s.commits.place(tx, w, ops)
+	g, err := s.commits.place(tx, w, ops, fresh)
 	if err != nil {
 		return 0, err
 	}
@@ -163,9 +172,15 @@ func (s *Store) commit(tx *Tx, b *buffer) (uint64, error) {
 }
 
 // encode turns buffered writes into ops of the log, in ciphertext.
-func (s *Store) encode(b *buffer) ([]byte, write, error) {
-	var ops, sealed []byte
-	w := write{keys: make([]string, 0, len(b.rows)), drops: b.drops}
+func (s *Store) encode(b *buffer) (ops []byte, w write, fresh []freshRow, err error) {
+	var sealed []byte
+	w = write{keys: make([]string, 0, len(b.rows)), drops: b.drops}
+	fresh = make([]freshRow, 0, len(b.rows))
+	size := 64
+	for k, r := range b.rows {
+		size += len(k) + len(r.value) + 64
+	}
+	ops = make([]byte, 0, size)
 	for _, d := range b.drops {
 		ops = appendOp(ops, Op{Kind: OpDeleteRange, Key: d.from, Value: d.to})
 	}
@@ -179,23 +194,28 @@ func (s *Store) encode(b *buffer) ([]byte, write, error) {
 		if r.present {
 			op.Kind, op.Value = OpPut, r.value
 			if r.sealed {
-				var err error
 				if sealed, err = s.sealer.Seal(sealed[:0], op.Key, r.value); err != nil {
-					return nil, w, fmt.Errorf("seal row: %w", err)
+					return nil, w, nil, fmt.Errorf("seal row: %w", err)
 				}
 				op.Value = sealed
 			}
 		}
 		ops = appendOp(ops, op)
+		if r.sealed && len(r.value) <= maxFreshRow {
+			fresh = append(fresh, freshRow{k, bytes.Clone(r.value)})
+		}
 	}
 	if len(ops) > maxEntry {
-		return nil, w, ErrTooLarge
+		return nil, w, nil, ErrTooLarge
 	}
-	return ops, w, nil
+	return ops, w, fresh, nil
 }
 
+// maxFreshRow bounds the rows that are kept in the cache as they are written.
+const maxFreshRow = 4 << 10
+
 // place checks a transaction against everything before it and appends it.
-func (c *commits) place(tx *Tx, w write, ops []byte) (*group, error) {
+func (c *commits) place(tx *Tx, w write, ops []byte, fresh []freshRow) (*group, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.stopped != nil {
@@ -210,7 +230,12 @@ func (c *commits) place(tx *Tx, w write, ops []byte) (*group, error) {
 	}
 	g := c.open
 	g.last = c.seq
-	g.ops = append(g.ops, ops...)
+	if g.ops == nil {
+		g.ops, g.fresh = ops, fresh
+	} else {
+		g.ops, g.fresh = append(g.ops, ops...), append(g.fresh, fresh...)
+	}
+	g.drops = g.drops || len(w.drops) > 0
 	w.seq, w.group = c.seq, g
 	for _, k := range w.keys {
 		c.keys[k] = c.seq

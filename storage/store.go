@@ -280,6 +280,9 @@ func (s *Store) apply(index uint64, entry []byte) error {
 	} else {
 		s.commits.foreign()
 	}
+	if own != nil {
+		s.remember(own, index)
+	}
 	old := s.cur
 	s.cur = nil
 	s.mu.Unlock()
@@ -292,6 +295,19 @@ func (s *Store) apply(index uint64, entry []byte) error {
 	}
 	s.watch.notify()
 	return nil
+}
+
+// remember keeps what a group of ours wrote, which is what is read next.
+func (s *Store) remember(g *group, index uint64) {
+	if !g.drops { // else an earlier row of the group may have been dropped
+		for _, r := range g.fresh {
+			s.cache.put([]byte(r.key), r.value, index)
+		}
+	}
+	g.fresh = nil
+	if s.sealer.Sealed() {
+		s.cache.clear() // the barrier was sealed meanwhile, and the cache forgotten
+	}
 }
 
 // forget takes what an op changed out of the caches.
@@ -348,6 +364,10 @@ func (w *watchers) next() <-chan struct{} {
 
 // Changed returns a channel that is closed when the next entry is applied.
 func (s *Store) Changed() <-chan struct{} { return s.watch.next() }
+
+// LastChange is the index of the last entry that changed a range of the root
+// namespace, as far as this process has seen; 0 is none.
+func (s *Store) LastChange(r Range) uint64 { return s.touch(r.number()).Load() }
 
 // Wait returns once the given index is applied.
 func (s *Store) Wait(ctx context.Context, index uint64) error {

@@ -30,6 +30,13 @@ type Writer interface {
 	Delete(path string)
 	// DeletePrefix deletes everything below a folder ("a/" or "" for all).
 	DeletePrefix(prefix string)
+	// PutUnlisted sets the value at path in such a way that Children does not
+	// name it and DeletePrefix of its folder does not delete it: for what is
+	// only ever looked up, at half the price of Put. A path is always written
+	// in the one way or always in the other.
+	PutUnlisted(path string, value []byte)
+	// DeleteUnlisted removes what PutUnlisted set.
+	DeleteUnlisted(path string)
 }
 
 // A Mode says what a transaction may do.
@@ -310,6 +317,29 @@ func (v Rows) Put(path string, value []byte) {
 		value = []byte{}
 	}
 	v.tx.put(k, value, true, v.sealed())
+}
+
+// PutUnlisted sets the value at path without naming it in its folder.
+func (v Rows) PutUnlisted(path string, value []byte) {
+	k, err := v.key(path)
+	if err != nil {
+		v.tx.fail(err)
+		return
+	}
+	if value == nil {
+		value = []byte{}
+	}
+	v.tx.put(k, value, true, v.sealed())
+}
+
+// DeleteUnlisted removes what PutUnlisted set.
+func (v Rows) DeleteUnlisted(path string) {
+	k, err := v.key(path)
+	if err != nil {
+		v.tx.fail(err)
+		return
+	}
+	v.tx.put(k, nil, false, v.sealed())
 }
 
 // Delete removes the value at path, and folders that it leaves empty.

@@ -64,9 +64,10 @@ func (s *System) LoadAudit(ctx context.Context) error {
 		return fmt.Errorf("read audit devices: %w", err)
 	}
 	s.dropCeremonies()
-	if err := s.Audit.Clear(); err != nil {
+	if err := s.Audit.Close(); err != nil {
 		s.Logger.Error("close audit devices", "error", err)
 	}
+	s.Audit.Open()
 	s.Audit.SetHeaders(headers.rules())
 	var failed []error
 	for _, path := range slices.Sorted(maps.Keys(devices)) {

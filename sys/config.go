@@ -75,7 +75,7 @@ func (s *System) writeCORS(tx engine.Tx, req corsRequest) (engine.None, error) {
 }
 
 func corsError(sentence string) error {
-	return engine.Status(http.StatusInternalServerError, "1 error occurred:\n\t* %s\n\n", sentence)
+	return engine.Listed(http.StatusBadRequest, "%s", sentence)
 }
 
 func (s *System) deleteCORS(tx engine.Tx, _ engine.None) (engine.None, error) {

@@ -2,6 +2,7 @@ package sys
 
 import (
 	"encoding/json"
+	"net/http"
 	"time"
 
 	"github.com/fastness-dev/fastness/access/token"
@@ -9,7 +10,6 @@ import (
 	"github.com/fastness-dev/fastness/storage"
 )
 
-// Requester is what the server hands over with a call.
 // A Requester is what the server hands over with a call.
 type Requester interface {
 	token.Presenter
@@ -36,19 +36,17 @@ func (s *System) wrapData(tx engine.Tx, req wrapRequest) (json.RawMessage, error
 	return req.Body, nil
 }
 
-// wrappedBy finds the wrapping token that a request is about. A token in the
-// body asks that the request's own token is one.
+// wrappedBy finds the wrapping token that a request is about. Where it is not
+// the request's own, the server has asked who the caller is.
 func (s *System) wrappedBy(tx engine.View, sent string) (*storage.Tx, *token.Entry, error) {
 	c := engine.CallOf(tx)
 	r := c.Data.(Requester)
 	raw := r.RawToken()
-	if sent != "" && sent != raw {
-		if e, err := s.Tokens.Find(c.Whole, raw); err != nil {
-			return nil, nil, err
-		} else if e == nil {
-			return nil, nil, engine.Denied()
-		}
+	if sent != "" {
 		raw = sent
+	}
+	if raw == "" {
+		return nil, nil, noWrapping()
 	}
 	e, err := s.Tokens.Find(c.Whole, raw)
 	if err != nil {
@@ -58,6 +56,10 @@ func (s *System) wrappedBy(tx engine.View, sent string) (*storage.Tx, *token.Ent
 		return nil, nil, notWrapping()
 	}
 	return c.Whole, e, nil
+}
+
+func noWrapping() error {
+	return engine.Status(http.StatusForbidden, "error validating wrapping token: token is empty")
 }
 
 func notWrapping() error { return engine.Bad("wrapping token is not valid or does not exist") }
@@ -105,7 +107,7 @@ func (s *System) wrapLookup(v engine.View, req wrappingToken) (*wrapLookup, erro
 		raw = c.Data.(Requester).RawToken()
 	}
 	if raw == "" {
-		return nil, engine.Bad("missing \"token\" value in input")
+		return nil, noWrapping()
 	}
 	e, err := s.Tokens.Find(c.Whole, raw)
 	if err != nil {
@@ -127,8 +129,8 @@ func (s *System) wrapLookup(v engine.View, req wrappingToken) (*wrapLookup, erro
 func wrappingRoutes() engine.Routes[System] {
 	return engine.Routes[System]{
 		engine.Write("wrapping/wrap", (*System).wrapData).Doc("Wrap what is sent."),
-		engine.Write("wrapping/unwrap", (*System).unwrap).Public().Doc("Take a wrapped answer, once."),
-		engine.Write("wrapping/rewrap", (*System).rewrap).Public().Doc("Move a wrapped answer to a new token."),
+		engine.Write("wrapping/unwrap", (*System).unwrap).Unwrapping().Doc("Take a wrapped answer, once."),
+		engine.Write("wrapping/rewrap", (*System).rewrap).Unwrapping().Doc("Move a wrapped answer to a new token."),
 		engine.Compute("wrapping/lookup", (*System).wrapLookup).Public().Doc("Look at a wrapping token."),
 		engine.Read("wrapping/lookup", (*System).wrapLookup).Public().Doc("Look at the request's own wrapping token."),
 	}

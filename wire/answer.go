@@ -34,7 +34,7 @@ func Envelope(q *Request, info *engine.RouteInfo, mountType string, a *engine.An
 		if q.Op == engine.OpRead || q.Op == engine.OpList {
 			return nil, engine.Missing()
 		}
-		return &Reply{Status: http.StatusNoContent}, nil
+		return &Reply{Status: http.StatusNoContent, ContentType: "application/json"}, nil
 	}
 	if a == nil {
 		a = &engine.Answer{}
@@ -52,6 +52,9 @@ func Envelope(q *Request, info *engine.RouteInfo, mountType string, a *engine.An
 	}
 	env := api.Answer{RequestID: q.ID, Data: data, Warnings: warnings, Auth: a.Auth, WrapInfo: a.Wrap,
 		LeaseDuration: int64(a.LeaseDuration / time.Second), MountType: mountType}
+	if a.Wrap != nil {
+		env.RequestID, env.MountType = "", "" // as Vault: who unwraps has a request of its own
+	}
 	body, err := appendEnvelope(make([]byte, 0, len(data)+512), &env)
 	if err != nil {
 		return nil, fmt.Errorf("encode answer: %w", err)
@@ -135,21 +138,33 @@ func Refusal(err error) *api.Error {
 	case errors.Is(err, storage.ErrCorrupt):
 		return &api.Error{Status: http.StatusInternalServerError, Errors: []string{"storage is corrupt: see the server's log"}}
 	case errors.Is(err, engine.ErrNoRoute):
-		return &api.Error{Status: http.StatusNotFound, Errors: []string{"unsupported path"}}
+		return Refusal(engine.Listed(http.StatusNotFound, "unsupported path"))
 	case errors.Is(err, engine.ErrNoOperation):
-		return &api.Error{Status: http.StatusMethodNotAllowed, Errors: []string{"unsupported operation"}}
+		return Refusal(engine.Listed(http.StatusMethodNotAllowed, "unsupported operation"))
 	}
 	return &api.Error{Status: http.StatusInternalServerError, Errors: []string{"internal error"}}
 }
 
+// Values of headers that every answer has; nobody changes them.
+var noStore, isJSON = []string{"no-store"}, []string{"application/json"}
+
+// shortBody is the length in bytes up to which net/http sees that a body is
+// whole and gives its length.
+const shortBody = 2 << 10
+
 // Send writes a reply.
 func Send(w http.ResponseWriter, q *Request, rep *Reply) {
 	h := w.Header()
-	h.Set("Cache-Control", "no-store")
-	if rep.ContentType != "" {
+	h["Cache-Control"] = noStore
+	switch rep.ContentType {
+	case "":
+	case "application/json":
+		h["Content-Type"] = isJSON
+	default:
 		h.Set("Content-Type", rep.ContentType)
 	}
-	if rep.Body != nil {
+	// net/http counts short bodies itself.
+	if len(rep.Body) > shortBody || q != nil && q.Head {
 		h.Set("Content-Length", strconv.Itoa(len(rep.Body)))
 	}
 	w.WriteHeader(rep.Status)

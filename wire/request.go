@@ -7,6 +7,8 @@
 package wire
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -18,8 +20,6 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"github.com/google/uuid"
 
 	"github.com/fastness-dev/fastness/api"
 	"github.com/fastness-dev/fastness/engine"
@@ -74,10 +74,26 @@ func fail(status int, sentence string) error {
 	return &api.Error{Status: status, Errors: []string{sentence}}
 }
 
+// newID draws a version 4 UUID (RFC 9562).
+func newID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // does not fail
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	var text [36]byte
+	for at, part := range [...][2]int{{0, 4}, {4, 6}, {6, 8}, {8, 10}, {10, 16}} {
+		from := 2*part[0] + at // after as many dashes as parts
+		hex.Encode(text[from:], b[part[0]:part[1]])
+		if end := from + 2*(part[1]-part[0]); end < len(text) {
+			text[end] = '-'
+		}
+	}
+	return string(text[:])
+}
+
 // Decode reads everything but the body.
 func Decode(r *http.Request, limits Limits) (*Request, error) {
 	limits = limits.orDefaults()
-	q := &Request{ID: uuid.NewString(), HTTP: r, Start: time.Now()}
+	q := &Request{ID: newID(), HTTP: r, Start: time.Now()}
 	q.RemoteAddr, q.RemotePort = splitAddr(r.RemoteAddr)
 	path, ok := strings.CutPrefix(r.URL.Path, "/v1/")
 	if !ok {
@@ -126,7 +142,8 @@ func (q *Request) method(r *http.Request) error {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		q.Op, q.Head = engine.OpRead, r.Method == http.MethodHead
-		if list, err := strconv.ParseBool(query.Get("list")); query.Has("list") {
+		if query.Has("list") {
+			list, err := strconv.ParseBool(query.Get("list"))
 			if err != nil {
 				return fail(http.StatusBadRequest, "the query parameter list must be true or false")
 			}
@@ -210,6 +227,9 @@ func (q *Request) ReadBody(w http.ResponseWriter, limits Limits) error {
 		return tooLarge()
 	}
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // a bad type is no type
+	if q.Op == engine.OpPatch && r.Header.Get("Content-Type") == "" {
+		return fail(http.StatusBadRequest, "mime: no media type")
+	}
 	if q.Op == engine.OpPatch && kind != "application/merge-patch+json" {
 		return fail(http.StatusUnsupportedMediaType, "PATCH requires the content type application/merge-patch+json")
 	}

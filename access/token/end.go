@@ -14,8 +14,8 @@ import (
 const inOne = 512
 
 // Renew moves the end of a token to increment from now, or to its period, or
-// as far as it may live. increment 0 is the TTL that it was created with. It
-// returns the entry as it is then, and warnings.
+// as far as it may live. increment 0 is what the last renewal gave, at first the
+// TTL that it was created with. It returns the entry as it is then, and warnings.
 func (s *Store) Renew(tx *storage.Tx, e *Entry, increment time.Duration) (*Entry, []string, error) {
 	switch {
 	case e.Type == Batch:
@@ -49,6 +49,9 @@ func (s *Store) extend(c *Created, increment time.Duration, now time.Time) {
 	e := c.Entry
 	ttl := increment
 	if ttl == 0 {
+		ttl = e.RenewedTTL
+	}
+	if ttl == 0 {
 		ttl = e.TTL
 	}
 	end := e.Created.Add(s.limit(e))
@@ -66,7 +69,7 @@ func (s *Store) extend(c *Created, increment time.Duration, now time.Time) {
 		}
 		ttl = left
 	}
-	e.Expires = now.Add(ttl)
+	e.RenewedTTL, e.Expires = ttl, now.Add(ttl)
 }
 
 // expire ends a token whose time is up. A renewal that came first has moved

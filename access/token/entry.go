@@ -37,6 +37,7 @@ type Entry struct {
 	Period          time.Duration     `json:"period,omitempty"`
 	Expires         time.Time         `json:"expires,omitzero"` // zero is never
 	LastRenewal     time.Time         `json:"last_renewal,omitzero"`
+	RenewedTTL      time.Duration     `json:"renewed_ttl,omitempty"` // what LastRenewal gave; the next asks for the same
 	Renewable       bool              `json:"renewable,omitempty"`
 	Type            string            `json:"type"`
 	BoundCIDRs      []string          `json:"bound_cidrs,omitempty"`

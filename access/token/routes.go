@@ -1,6 +1,7 @@
 package token
 
 import (
+	"net/http"
 	"time"
 
 	"github.com/fastness-dev/fastness/engine"
@@ -96,7 +97,7 @@ func (s *Store) request(v engine.View) (*request, error) {
 
 // Vault wraps some refusals in a list of one.
 func listed(sentence string) error {
-	return engine.Bad("1 error occurred:\n\t* %s\n\n", sentence)
+	return engine.Listed(http.StatusBadRequest, "%s", sentence)
 }
 
 func badToken() error { return engine.Status(403, "bad token") }

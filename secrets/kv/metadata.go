@@ -115,6 +115,9 @@ func (e *v2) writeMetadata(tx engine.Tx, req metadataRequest) (engine.None, erro
 	if folder(req.Path) {
 		return engine.None{}, engine.Bad("cannot write to a path ending in '/'")
 	}
+	if req.MaxVersions == nil && req.CASRequired == nil && req.DeleteAfter == nil && req.Custom == nil {
+		return engine.None{}, nil // says nothing: a secret is not made of it
+	}
 	s, c, err := e.load(tx, req.Path)
 	if err != nil {
 		return engine.None{}, err
@@ -260,7 +263,7 @@ func (*v2) deleteMetadata(tx engine.Tx, req pathRequest) (engine.None, error) {
 		return engine.None{}, err
 	}
 	for n := range s.Versions {
-		tx.Delete(payload(req.Path, n))
+		tx.DeleteUnlisted(payload(req.Path, n))
 	}
 	secrets(tx).Delete(req.Path)
 	return engine.None{}, nil
@@ -305,7 +308,7 @@ func upgrade(tx engine.Tx, from engine.Info) error {
 	}
 	for _, v := range all {
 		now := tx.Now()
-		tx.Put(payload(v.path, 1), v.data)
+		tx.PutUnlisted(payload(v.path, 1), v.data)
 		secrets(tx).Put(v.path, &secret{Created: now, Updated: now, Current: 1, Versions: map[int]*state{1: {Created: now}}})
 	}
 	return nil

@@ -17,7 +17,7 @@ import (
 //
 //	config            settings of the mount
 //	meta/<path>       one secret: its versions and settings
-//	data/<n>/<path>   the payload of version n, as it was sent
+//	data/<n>/<path>   the payload of version n, as it was sent (unlisted)
 //
 // so that a read is two rows, and a list of meta/ is a list of secrets.
 type v2 struct{}
@@ -238,11 +238,22 @@ func (e *v2) load(tx engine.Tx, path string) (*secret, *config, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := secrets(tx).Get(path)
-	if err == nil && s == nil {
-		s = &secret{Created: tx.Now(), Updated: tx.Now()}
+	s, err := secrets(tx).Peek(path)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case s == nil:
+		return &secret{Created: tx.Now(), Updated: tx.Now()}, c, nil
 	}
-	return s, c, err
+	return s.clone(), c, nil
+}
+
+// clone is a secret that may be given other versions and settings; what it says
+// of each version is shared.
+func (s *secret) clone() *secret {
+	c := *s
+	c.Versions = maps.Clone(s.Versions)
+	return &c
 }
 
 // add makes a version of data and drops the oldest if there are too many.
@@ -258,11 +269,11 @@ func (e *v2) add(tx engine.Tx, path string, s *secret, c *config, data json.RawM
 	}
 	s.Versions[n] = st
 	s.Updated = st.Created
-	tx.Put(payload(path, n), data)
+	tx.PutUnlisted(payload(path, n), data)
 	for old := range s.Versions {
 		if old <= n-s.limit(c) {
 			delete(s.Versions, old)
-			tx.Delete(payload(path, old))
+			tx.DeleteUnlisted(payload(path, old))
 		}
 	}
 	s.Oldest = slices.Min(slices.Collect(maps.Keys(s.Versions)))

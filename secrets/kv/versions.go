@@ -64,7 +64,7 @@ func (*v2) undelete(tx engine.Tx, req versionsRequest) (engine.None, error) {
 func (*v2) destroy(tx engine.Tx, req versionsRequest) (engine.None, error) {
 	return each(tx, req, "no version number provided", func(n int, st *state) {
 		st.Destroyed = true
-		tx.Delete(payload(req.Path, n))
+		tx.DeleteUnlisted(payload(req.Path, n))
 	})
 }
 
