@@ -146,7 +146,7 @@ func (c *Collection[E, T]) Fields(segment string, fields ...string) Routes[E] {
 				return nil, err
 			}
 			if item.New {
-				return nil, Missing()
+				return nil, Missing(c.Noun + " does not exist")
 			}
 			if err := c.fill(call, item, decoding{over: true, only: fields}); err != nil {
 				return nil, err

@@ -251,7 +251,7 @@ func (e *Engine) setCIDRs(tx engine.Tx, name string, cidrs []string) error {
 	case err != nil:
 		return err
 	case r == nil:
-		return engine.Missing()
+		return engine.Missing("role does not exist")
 	}
 	item.Value = *r
 	item.Value.CIDRs = cidrs
