@@ -238,6 +238,7 @@ func (s *Server) newCall(ctx context.Context, tx *storage.Tx, x *exchange) *engi
 
 // authenticate finds who asks. A route for everyone asks nobody.
 func (s *Server) authenticate(tx *storage.Tx, x *exchange) error {
+	x.who = nil // a login that is run again has named whom it let in before
 	if x.noRoute == nil && x.match.Info.Login && !x.q.Help && !x.forAnother() {
 		return nil
 	}

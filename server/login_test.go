@@ -1,0 +1,87 @@
+package server_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	"github.com/fastness-dev/fastness/engine"
+)
+
+// A gate is an auth method that notes what is run of it.
+type gate struct {
+	looked, verified, granted int
+	bump                      func() // runs in the first grant's transaction
+}
+
+type gateRequest struct {
+	Name string `path:"name"`
+	Word string `json:"word" secret:"true"`
+}
+
+type bumpRequest struct{}
+
+func (g *gate) look(v engine.View, req gateRequest) (string, error) {
+	g.looked++
+	if req.Word == "" {
+		return "", engine.Bad("missing word")
+	}
+	return "open", nil
+}
+
+func (g *gate) verify(_ context.Context, req gateRequest, want string) (string, error) {
+	g.verified++
+	if req.Word != want {
+		return "", engine.Refused(engine.Bad("wrong word"))
+	}
+	return req.Name, nil
+}
+
+func (g *gate) grant(tx engine.Tx, _ gateRequest, name string) (*engine.Grant, error) {
+	g.granted++
+	if _, err := tx.Get("row"); err != nil {
+		return nil, err
+	}
+	if g.granted == 1 && g.bump != nil {
+		g.bump()
+	}
+	return &engine.Grant{DisplayName: name, Terms: engine.TokenTerms{Policies: []string{"p"}}}, nil
+}
+
+func (g *gate) write(tx engine.Tx, _ bumpRequest) (engine.None, error) {
+	tx.Put("row", []byte("x"))
+	return engine.None{}, nil
+}
+
+func (g *gate) typ() engine.Type {
+	return (&engine.Spec[gate]{Name: "gate", Kind: engine.Auth,
+		Open: func(engine.Mount) (*gate, error) { return g, nil },
+		Routes: engine.Routes[gate]{
+			engine.VerifiedLogin("login/{name}", (*gate).look, (*gate).verify, (*gate).grant),
+			engine.Write("bump", (*gate).write),
+		}}).Type()
+}
+
+// What a login asks others, or spends time on, is done once, however often a
+// conflict repeats its transaction, and not at all when it cannot be tried.
+func TestALoginIsVerifiedOnce(t *testing.T) {
+	g := &gate{}
+	w := open(t, g.typ())
+	w.want(w.do(w.root, http.MethodPost, "sys/auth/gate", `{"type":"gate"}`), 204)
+	g.bump = func() { w.want(w.do(w.root, http.MethodPost, "auth/gate/bump", ""), 204) }
+	a := w.want(w.do("", http.MethodPost, "auth/gate/login/ann", `{"word":"open"}`), 200)
+	if g.verified != 1 || g.granted != 2 {
+		t.Errorf("verified %d times and granted %d times, want 1 and 2", g.verified, g.granted)
+	}
+	w.want(w.do(a.Auth.ClientToken, http.MethodGet, "auth/token/lookup-self", ""), 200)
+	for body, status := range map[string]int{`{"word":"shut"}`: 400, `{}`: 400, `{"word":{}}`: 400, `{`: 400} {
+		w.want(w.do("", http.MethodPost, "auth/gate/login/ann", body), status)
+	}
+	if g.verified != 2 || g.granted != 2 {
+		t.Errorf("refused logins: verified %d times and granted %d times, want 2 and 2", g.verified, g.granted)
+	}
+	wrapped := w.want(w.do("", http.MethodPost, "auth/gate/login/ann", `{"word":"open"}`, "X-Vault-Wrap-TTL", "60"), 200)
+	if wrapped.WrapInfo.Token == "" || wrapped.Auth.ClientToken != "" {
+		t.Errorf("a wrapped login answers %+v", wrapped)
+	}
+}
