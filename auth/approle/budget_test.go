@@ -42,3 +42,30 @@ func TestLoginAllocates(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// An unknown role-id is as much work as a wrong secret-id: the same rows are
+// asked for, and nothing more is made.
+func TestCVE_2025_6011_WorkTellsWhichRolesExist(t *testing.T) {
+	m := enginetest.New(t, spec().Type(), nil)
+	if r := m.Do(engine.OpWrite, "role/app", `{"role_id":"r"}`); r.Status != 204 {
+		t.Fatal(r)
+	}
+	err := m.Store.View(context.Background(), func(tx *storage.Tx) error {
+		c := &engine.Call{Rows: tx.In(storage.MountRange(1)), Whole: tx, Ctx: tx.Context(), By: &m.Caller, At_: &m.At, Time: m.Now()}
+		work := func(roleID string) float64 {
+			return testing.AllocsPerRun(200, func() {
+				if _, err := new(Engine).login(c, loginRequest{RoleID: roleID, SecretID: "wrong"}); !engine.WasRefused(err) {
+					t.Fatal(err)
+				}
+			})
+		}
+		known, unknown := work("r"), work("x")
+		if d := known - unknown; d < -1 || d > 1 { // the role itself is made up for nobody
+			t.Errorf("a wrong secret-id allocates %v times, an unknown role-id %v times", known, unknown)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -27,6 +27,9 @@ func (e *Engine) who(v engine.View, req loginRequest) (engine.Who, error) {
 	return engine.Who{Alias: req.RoleID, Role: name}, err
 }
 
+// nobody is the Key of a role that there is not: it has no secret-ids.
+const nobody = "00000000-0000-0000-0000-000000000000"
+
 // login looks for the same rows and says the same whether the role-id is unknown
 // or the secret-id wrong.
 func (e *Engine) login(tx engine.Tx, req loginRequest) (*engine.Grant, error) {
@@ -42,7 +45,7 @@ func (e *Engine) login(tx engine.Tx, req loginRequest) (*engine.Grant, error) {
 		return nil, err
 	}
 	if r == nil {
-		r = &role{BindSecretID: true} // whose secret-ids nobody has
+		r = &role{BindSecretID: true, Key: nobody}
 	}
 	s := &secret{}
 	if r.BindSecretID {

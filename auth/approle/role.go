@@ -135,6 +135,9 @@ func (e *Engine) index(tx engine.Tx, item *engine.Item[role], old *role) (err er
 
 func roleIDPath(key []byte, id string) string { return "rid/" + mac(key, "role-id", "", id) }
 
+// noName is a name that no role can have.
+const noName = "-"
+
 // byRoleID gives the name and the role that a role-id names; nil if there is
 // none.
 func byRoleID(v engine.View, key []byte, id string) (string, *role, error) {
@@ -142,7 +145,11 @@ func byRoleID(v engine.View, key []byte, id string) (string, *role, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	// A row is asked for even if there is no name: both cases cost the same.
+	if name == nil {
+		// A row is asked for all the same, as for a role that there is.
+		_, err := named(v, noName)
+		return "", nil, err
+	}
 	r, err := named(v, string(name))
 	return string(name), r, err
 }

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/crypto/bcrypt"
-
 	"github.com/fastness-dev/fastness/engine"
 )
 
@@ -48,7 +46,7 @@ func (e *Engine) verify(_ context.Context, req loginRequest, hash string) (strin
 		hash = nobody
 	}
 	password := []byte(req.Password)
-	if bcrypt.CompareHashAndPassword([]byte(hash), password[:min(len(password), maxPassword)]) != nil || !known {
+	if e.compare([]byte(hash), password[:min(len(password), maxPassword)]) != nil || !known {
 		return "", wrong()
 	}
 	return hash, nil

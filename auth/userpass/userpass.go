@@ -25,7 +25,9 @@ const cost = 10
 const maxCost = 14
 
 // An Engine is one mount.
-type Engine struct{}
+type Engine struct {
+	compare func(hash, password []byte) error // bcrypt's, but in a test that counts
+}
 
 // Types are the method's types.
 func Types() []engine.Type { return []engine.Type{spec().Type()} }
@@ -36,7 +38,10 @@ func spec() *engine.Spec[Engine] {
 	}
 	return &engine.Spec[Engine]{
 		Name: "userpass", Kind: engine.Auth, Version: "v" + version.APIVersion + "+builtin.vault",
-		Help:  "Log people in by a name and a password.",
+		Help: "Log people in by a name and a password.",
+		Open: func(engine.Mount) (*Engine, error) {
+			return &Engine{compare: bcrypt.CompareHashAndPassword}, nil
+		},
 		Renew: (*Engine).renew,
 		Routes: slices.Concat(users.Routes(), engine.Routes[Engine]{
 			engine.Write("users/{username@}/password", (*Engine).setPassword).Doc("Change the password of a user."),

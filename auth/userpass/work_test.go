@@ -1,0 +1,51 @@
+package userpass
+
+import (
+	"context"
+	"testing"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/fastness-dev/fastness/engine"
+)
+
+// Whatever is wrong with a login, one hash of the usual cost is worked out: how
+// long it takes does not tell whether there is such a user.
+func TestCVE_2025_6011_WorkTellsWhoExists(t *testing.T) {
+	hash, err := hashOf("secret", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := make([]byte, maxPassword+1)
+	for _, c := range []struct {
+		name, password, hash string
+		ok                   bool
+	}{
+		{"right", "secret", hash, true},
+		{"wrong", "wrong", hash, false},
+		{"nobody", "secret", "", false},
+		{"nobody's own hash", "secret", nobody, false},
+		{"too long", string(long), hash, false},
+		{"too long for nobody", string(long), "", false},
+	} {
+		costs := 0
+		e := &Engine{compare: func(hash, password []byte) error {
+			n, err := bcrypt.Cost(hash)
+			if err != nil {
+				t.Errorf("%s: %v", c.name, err)
+			}
+			if len(password) > maxPassword {
+				t.Errorf("%s: bcrypt is given %d bytes", c.name, len(password))
+			}
+			costs += n
+			return bcrypt.CompareHashAndPassword(hash, password)
+		}}
+		got, err := e.verify(context.Background(), loginRequest{Password: c.password}, c.hash)
+		if (err == nil) != c.ok || c.ok && got != c.hash || !c.ok && (!engine.WasRefused(err) || err.Error() != wrong().Error()) {
+			t.Errorf("%s: %q, %v", c.name, got, err)
+		}
+		if costs != cost {
+			t.Errorf("%s: hashes of cost %d in all, want %d", c.name, costs, cost)
+		}
+	}
+}
