@@ -7,6 +7,7 @@
 package userpass
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -26,22 +27,26 @@ const maxCost = 14
 
 // An Engine is one mount.
 type Engine struct {
+	cost    int                               // of hashes that are made
+	nobody  string                            // the hash that nobody's password is checked against
 	compare func(hash, password []byte) error // bcrypt's, but in a test that counts
 }
 
-// Types are the method's types.
-func Types() []engine.Type { return []engine.Type{spec().Type()} }
+func open(cost int) *Engine {
+	return &Engine{cost: cost, nobody: fmt.Sprintf("$2a$%02d$%s", cost, nobody), compare: bcrypt.CompareHashAndPassword}
+}
 
-func spec() *engine.Spec[Engine] {
+// Types are the method's types.
+func Types() []engine.Type { return []engine.Type{spec(cost).Type()} }
+
+func spec(cost int) *engine.Spec[Engine] {
 	users := &engine.Collection[Engine, user]{
 		Path: "users", Name: "{username@}", Noun: "user", Fold: true, Check: (*Engine).checkUser,
 	}
 	return &engine.Spec[Engine]{
 		Name: "userpass", Kind: engine.Auth, Version: "v" + version.APIVersion + "+builtin.vault",
-		Help: "Log people in by a name and a password.",
-		Open: func(engine.Mount) (*Engine, error) {
-			return &Engine{compare: bcrypt.CompareHashAndPassword}, nil
-		},
+		Help:  "Log people in by a name and a password.",
+		Open:  func(engine.Mount) (*Engine, error) { return open(cost), nil },
 		Renew: (*Engine).renew,
 		Routes: slices.Concat(users.Routes(), engine.Routes[Engine]{
 			engine.Write("users/{username@}/password", (*Engine).setPassword).Doc("Change the password of a user."),
@@ -91,7 +96,7 @@ func (e *Engine) checkUser(tx engine.Tx, item *engine.Item[user]) error {
 	if item.Sent("password_hash") {
 		given = u.Hash
 	}
-	hash, err := hashOf(u.Password, given)
+	hash, err := e.hashOf(u.Password, given)
 	u.Password, u.Hash = "", hash
 	return err
 }
@@ -99,7 +104,7 @@ func (e *Engine) checkUser(tx engine.Tx, item *engine.Item[user]) error {
 func errNoPassword() error { return engine.Bad("must provide either password or password_hash") }
 
 // hashOf makes the hash of a password, or takes one that was made elsewhere.
-func hashOf(password, hash string) (string, error) {
+func (e *Engine) hashOf(password, hash string) (string, error) {
 	switch {
 	case password != "" && hash != "":
 		return "", engine.Bad("password and password_hash exclude each other")
@@ -117,7 +122,7 @@ func hashOf(password, hash string) (string, error) {
 	case len(password) > maxPassword:
 		return "", engine.Bad("password is longer than %d bytes, which is all that bcrypt looks at", maxPassword)
 	}
-	b, err := bcrypt.GenerateFromPassword([]byte(password), cost)
+	b, err := bcrypt.GenerateFromPassword([]byte(password), e.cost)
 	return string(b), err
 }
 
@@ -139,7 +144,7 @@ func (e *Engine) setPassword(tx engine.Tx, req passwordRequest) (engine.None, er
 	if err != nil {
 		return engine.None{}, err
 	}
-	if u.Hash, err = hashOf(req.Password, req.Hash); err != nil {
+	if u.Hash, err = e.hashOf(req.Password, req.Hash); err != nil {
 		return engine.None{}, err
 	}
 	users(tx).Put(strings.ToLower(req.Name), u)
