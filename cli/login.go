@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/fastness-dev/fastness/api"
@@ -70,13 +71,18 @@ func (c *call) loginFields(m *loginKind) (object, error) {
 	return object{}, nil
 }
 
-// field is what the arguments give a name, without the end of the line that
-// "password=-" and "password=@FILE" leave.
-func (o object) field(name string) string { return strings.TrimRight(o.text(name), "\r\n") }
+// field is what the arguments give a name. Of standard input the end of the line
+// is left out, of a file nothing, since "write" keeps that too.
+func (c *call) field(o object, name string) string {
+	if slices.Contains(c.args, name+"=-") {
+		return strings.TrimRight(o.text(name), "\r\n")
+	}
+	return o.text(name)
+}
 
 // hidden is a field that is asked for when the arguments do not have it.
 func (c *call) hidden(o object, name, prompt string) (string, error) {
-	if s := o.field(name); s != "" {
+	if s := c.field(o, name); s != "" {
 		return s, nil
 	}
 	return c.secret(prompt)

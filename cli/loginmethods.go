@@ -53,7 +53,7 @@ func byToken(c *call, _ string, o object) (login.Method, error) {
 
 func byPassword(kind string) func(*call, string, object) (login.Method, error) {
 	return func(c *call, mount string, o object) (login.Method, error) {
-		name := o.field("username")
+		name := c.field(o, "username")
 		for _, env := range []string{"LOGNAME", "USER"} {
 			name = orElse(name, c.env.Getenv(env))
 		}
@@ -66,8 +66,8 @@ func byPassword(kind string) func(*call, string, object) (login.Method, error) {
 }
 
 func byAppRole(c *call, mount string, o object) (login.Method, error) {
-	m := login.AppRole{Mount: mount, RoleID: o.field("role_id"), SecretID: o.field("secret_id"),
-		WrappedSecretID: o.field("wrapped_secret_id"), WrappedAt: o.field("wrapped_at")}
+	m := login.AppRole{Mount: mount, RoleID: c.field(o, "role_id"), SecretID: c.field(o, "secret_id"),
+		WrappedSecretID: c.field(o, "wrapped_secret_id"), WrappedAt: c.field(o, "wrapped_at")}
 	if m.RoleID == "" {
 		return nil, local("want role_id=ROLE_ID to log in by approle")
 	}
@@ -84,8 +84,8 @@ func byGitHub(c *call, mount string, o object) (login.Method, error) {
 	return login.GitHub{Mount: mount, Token: token}, err
 }
 
-func byCert(_ *call, mount string, o object) (login.Method, error) {
-	return login.Cert{Mount: mount, Name: o.field("name")}, nil
+func byCert(c *call, mount string, o object) (login.Method, error) {
+	return login.Cert{Mount: mount, Name: c.field(o, "name")}, nil
 }
 
 // bindAuthHelp knows types by themselves, and asks the server for that of a
