@@ -152,31 +152,43 @@ func Revoked(tx *storage.Tx, e *token.Entry, hole storage.Range) error {
 // Take hands out the answer that a token wraps, and ends the token. It is nil
 // when the token wraps nothing.
 func (w *Wrapping) Take(tx *storage.Tx, e *token.Entry) ([]byte, error) {
-	row, err := rows(tx).Get(e.ID)
+	home, err := w.Tokens.Home(tx, e)
+	if err != nil {
+		return nil, err
+	}
+	row, err := rows(home).Get(e.ID)
 	if err != nil || row == nil {
 		return nil, err
 	}
-	rows(tx).Delete(e.ID)
-	return row.Answer, w.Tokens.Revoke(tx, e.ID)
+	rows(home).Delete(e.ID)
+	return row.Answer, w.Tokens.Revoke(home, e.ID)
 }
 
 // Rewrap moves a wrapped answer to a new token of the same lifetime.
 func (w *Wrapping) Rewrap(tx *storage.Tx, e *token.Entry) (*api.WrapInfo, error) {
-	row, err := rows(tx).Get(e.ID)
+	home, err := w.Tokens.Home(tx, e)
+	if err != nil {
+		return nil, err
+	}
+	row, err := rows(home).Get(e.ID)
 	if err != nil || row == nil {
 		return nil, err
 	}
-	rows(tx).Delete(e.ID)
-	if err := w.Tokens.Revoke(tx, e.ID); err != nil {
+	rows(home).Delete(e.ID)
+	if err := w.Tokens.Revoke(home, e.ID); err != nil {
 		return nil, err
 	}
 	row.Created = time.Time{}
-	return w.put(tx, row)
+	return w.put(home, row)
 }
 
 // Lookup says what a wrapping token was made by and when.
 func (w *Wrapping) Lookup(tx *storage.Tx, e *token.Entry) (path string, created time.Time, ttl time.Duration, found bool, err error) {
-	row, err := rows(tx).Peek(e.ID)
+	home, err := w.Tokens.Home(tx, e)
+	if err != nil {
+		return "", time.Time{}, 0, false, err
+	}
+	row, err := rows(home).Peek(e.ID)
 	if err != nil || row == nil {
 		return "", time.Time{}, 0, false, err
 	}

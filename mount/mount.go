@@ -118,13 +118,14 @@ type Mounts struct {
 	Types      []engine.Type
 	DefaultTTL time.Duration
 	MaxTTL     time.Duration
+	Spaces     *Namespaces
 
 	derived storage.Derived[*Table]
 }
 
 // New returns the tables over the given engines.
 func New(types []engine.Type, defaultTTL, maxTTL time.Duration) *Mounts {
-	m := &Mounts{Types: types, DefaultTTL: defaultTTL, MaxTTL: maxTTL}
+	m := &Mounts{Types: types, DefaultTTL: defaultTTL, MaxTTL: maxTTL, Spaces: NewNamespaces()}
 	m.derived.Range = storage.Mounts
 	m.derived.Build = m.build
 	return m
@@ -133,8 +134,11 @@ func New(types []engine.Type, defaultTTL, maxTTL time.Duration) *Mounts {
 // Table is the mount table as of a transaction.
 func (m *Mounts) Table(tx *storage.Tx) (*Table, error) { return m.derived.Get(tx) }
 
-// Drop forgets the table: the barrier was sealed.
-func (m *Mounts) Drop() { m.derived.Drop() }
+// Drop forgets the tables and namespaces: the barrier was sealed.
+func (m *Mounts) Drop() {
+	m.derived.Drop()
+	m.Spaces.Drop()
+}
 
 func (m *Mounts) build(rows storage.Rows) (*Table, error) {
 	entries := storage.In[Entry](rows, "entry/")
@@ -209,7 +213,7 @@ func (m *Mounts) Enable(tx *storage.Tx, e Entry) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := t.free(e.Path); err != nil {
+	if err := m.free(tx, t, e.Path); err != nil {
 		return nil, err
 	}
 	typ := m.Type(e.Kind, e.Type, e.Options)
@@ -241,8 +245,20 @@ func (m *Mounts) Enable(tx *storage.Tx, e Entry) (*Entry, error) {
 	return &e, nil
 }
 
-// free says whether a path can be mounted at: no mount is at, above or below.
-func (t *Table) free(path string) error {
+// free says whether a path can be mounted at: no mount is at, above or below,
+// and no namespace.
+func (m *Mounts) free(tx *storage.Tx, t *Table, path string) error {
+	spaces, err := m.Spaces.Tree(tx)
+	if err != nil {
+		return err
+	}
+	if here := spaces.ByNumber(tx.Namespace()); here != nil {
+		for _, n := range spaces.Below(here.Path) {
+			if strings.HasPrefix(path, n.Path[len(here.Path):]) {
+				return engine.Bad("existing mount at %s", n.Path[len(here.Path):])
+			}
+		}
+	}
 	for _, l := range t.sorted {
 		if strings.HasPrefix(path, l.Path) || strings.HasPrefix(l.Path, path) {
 			return engine.Bad("path is already in use at %s", strings.TrimPrefix(l.Path, "auth/"))
@@ -291,7 +307,7 @@ func (m *Mounts) Move(tx *storage.Tx, e *Entry, to string) error {
 	if err != nil {
 		return err
 	}
-	if err := t.free(to); err != nil {
+	if err := m.free(tx, t, to); err != nil {
 		return err
 	}
 	moved := *e

@@ -31,6 +31,8 @@ var _ sys.Requester = (*exchange)(nil)
 // An exchange is one request on its way through the stages.
 type exchange struct {
 	q       *wire.Request
+	asked   string           // the path as it was asked for, namespaces included
+	ns      *mount.Namespace // that the request is for
 	live    *mount.Live
 	rest    string // of the path, below the mount
 	match   engine.Match
@@ -53,7 +55,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, limits wire.Limit
 		return
 	}
 	defer s.inflight.end(s.inflight.begin(q))
-	x := &exchange{q: q}
+	x := &exchange{q: q, asked: q.Path}
 	defer s.interrupted(x)
 	rep, err := s.answer(r.Context(), w, x, limits)
 	s.metrics.observe(q, err)
@@ -76,9 +78,6 @@ func (s *Server) report(q *wire.Request, err error) {
 func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange, limits wire.Limits) (*wire.Reply, error) {
 	if !s.sys.Serving() {
 		return s.answerSealed(ctx, w, x, limits)
-	}
-	if x.q.Namespace != "" {
-		return nil, engine.Missing("no such namespace")
 	}
 	mode := storage.ReadOnly
 	if x.q.Op != engine.OpRead && x.q.Op != engine.OpList {
@@ -117,7 +116,7 @@ func (s *Server) runOutside(ctx context.Context, x *exchange) (*engine.Answer, e
 		return a, err
 	}
 	_, err = s.store.Update(ctx, func(tx *storage.Tx) (err error) {
-		a, err = s.wrap(tx, x, a)
+		a, err = s.wrap(tx.Of(x.ns.Number), x, a)
 		return err
 	})
 	return a, err
@@ -125,7 +124,8 @@ func (s *Server) runOutside(ctx context.Context, x *exchange) (*engine.Answer, e
 
 // greet finds the route and whether the token is one, without spending it.
 func (s *Server) greet(tx *storage.Tx, x *exchange) error {
-	if err := s.find(tx, x); err != nil {
+	tx, err := s.find(tx, x)
+	if err != nil {
 		return err
 	}
 	if x.noRoute == nil && x.match.Info.Login {
@@ -139,27 +139,43 @@ func (s *Server) greet(tx *storage.Tx, x *exchange) error {
 	return err
 }
 
-// find sets mount, route and captures.
-func (s *Server) find(tx *storage.Tx, x *exchange) error {
+// find sets namespace, mount, route and captures. It returns the transaction as
+// that namespace sees it, which everything after works on.
+func (s *Server) find(tx *storage.Tx, x *exchange) (*storage.Tx, error) {
+	tree, err := s.mounts.Spaces.Tree(tx)
+	if err != nil {
+		return nil, err
+	}
+	if x.ns, x.q.Path = tree.Resolve(x.q.Namespace, x.asked); x.ns == nil {
+		return nil, engine.Missing("namespace not found")
+	}
+	if locked := tree.LockedAt(x.ns); locked != nil {
+		return nil, locked.Locked()
+	}
+	tx = tx.Of(x.ns.Number)
 	table, err := s.mounts.Table(tx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	x.live, x.rest = table.Find(x.q.Path)
 	if x.live == nil {
 		x.noRoute = engine.Missing(fmt.Sprintf("no handler for route %q. route entry not found.", x.q.Path))
-		return nil
+		return tx, nil
 	}
 	x.match, x.noRoute = x.live.Instance.Find(x.q.Op, x.rest)
 	if x.q.Head && x.noRoute == nil && !x.match.Info.Bare {
 		x.noRoute = engine.ErrNoOperation // engines do not know HEAD
 	}
-	return nil
+	if x.noRoute == nil && x.match.Info.RootOnly && !x.match.Info.Login && x.ns.Number != 0 {
+		x.noRoute = engine.Bad("operation only available in root namespace")
+	}
+	return tx, nil
 }
 
 // run is the transaction of a request: it may run again from the start.
 func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.Answer, error) {
-	if err := s.find(tx, x); err != nil {
+	tx, err := s.find(tx, x)
+	if err != nil {
 		return nil, err
 	}
 	if x.noRoute == nil && !x.q.Help && x.match.Info.Mode == storage.ReadWrite && tx.Mode() == storage.ReadOnly {
@@ -209,8 +225,9 @@ func (s *Server) admit(tx *storage.Tx, x *exchange) error {
 // once. What it came to, a refusal included, is told in the transaction.
 func (s *Server) verify(ctx context.Context, x *exchange) error {
 	var outside func(context.Context) any
-	err := s.store.View(ctx, func(tx *storage.Tx) (err error) {
-		if err := s.find(tx, x); err != nil || x.noRoute != nil || !x.match.Info.Verifies || x.q.Help {
+	err := s.store.View(ctx, func(tx *storage.Tx) error {
+		tx, err := s.find(tx, x)
+		if err != nil || x.noRoute != nil || !x.match.Info.Verifies || x.q.Help {
 			return err
 		}
 		x.call = s.newCall(ctx, tx, x)
@@ -229,7 +246,7 @@ func (s *Server) verify(ctx context.Context, x *exchange) error {
 func (s *Server) newCall(ctx context.Context, tx *storage.Tx, x *exchange) *engine.Call {
 	c := &x.calls
 	*c = engine.Call{Whole: tx, Ctx: ctx, By: &x.caller, Time: s.now(), Body: x.q.Body, Query: x.q.Query, Scheduler: s.due, Data: x, Verified: x.outcome}
-	x.caller = engine.Caller{Address: x.q.RemoteAddr, Namespace: x.q.Namespace}
+	x.caller = engine.Caller{Address: x.q.RemoteAddr, Namespace: x.ns.Path}
 	if x.live != nil {
 		c.Rows, c.At_ = tx.In(x.live.Range()), &x.live.Mount
 	}
@@ -294,12 +311,23 @@ func (s *Server) decide(tx *storage.Tx, x *exchange) error {
 	if x.who == nil {
 		return nil // a public route
 	}
-	acl, err := s.policies.ACL(tx, x.who.Policies)
+	down, reaches, err := s.tokens.Down(tx, x.who)
+	if err != nil {
+		return err
+	}
+	if !reaches {
+		return engine.Listed(http.StatusForbidden, "permission denied")
+	}
+	home, err := s.tokens.Home(tx, x.who)
+	if err != nil {
+		return err
+	}
+	acl, err := s.policies.ACL(home, x.who.Policies)
 	if err != nil {
 		return err
 	}
 	x.verdict = acl.Decide(policy.Query{
-		Path: x.q.Path, Op: x.op, Params: x.q.Body, WrapTTL: x.q.WrapTTL,
+		Path: down + x.q.Path, Op: x.op, Params: x.q.Body, WrapTTL: x.q.WrapTTL,
 		Sudo: x.noRoute == nil && x.match.Info.Sudo,
 	})
 	if !x.verdict.Allowed || len(x.verdict.MFAMethods) > 0 || len(x.verdict.ControlGroups) > 0 {

@@ -12,6 +12,7 @@ import (
 	"github.com/fastness-dev/fastness/access/token"
 	"github.com/fastness-dev/fastness/audit"
 	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/mount"
 	"github.com/fastness-dev/fastness/storage"
 	"github.com/fastness-dev/fastness/sys"
 	"github.com/fastness-dev/fastness/wire"
@@ -145,7 +146,7 @@ func (s *Server) fill(x *exchange) {
 	}
 	*e = audit.Entry{Time: s.now(), Request: audit.Request{
 		ID: q.ID, Operation: op.String(), ClientToken: q.Token, Path: q.Path, Data: q.Body,
-		RemoteAddress: q.RemoteAddr, RemotePort: q.RemotePort, WrapTTL: q.WrapTTL, Headers: q.HTTP.Header,
+		NamespaceID: x.ns.ID, NamespacePath: x.ns.Path, RemoteAddress: q.RemoteAddr, RemotePort: q.RemotePort, WrapTTL: q.WrapTTL, Headers: q.HTTP.Header,
 	}}
 	if l := x.live; l != nil {
 		e.Request.MountPoint, e.Request.MountType, e.Request.MountAccessor = l.Path, l.Type, l.Accessor
@@ -159,8 +160,12 @@ func (s *Server) fill(x *exchange) {
 	e.Request.ClientTokenAccessor = w.Accessor
 	e.Auth = authOf(w, q.Token)
 	x.results = audit.PolicyResults{Allowed: x.verdict.Allowed, GrantingPolicies: x.granting[:0]}
+	at := w.NamespaceID
+	if at == "" {
+		at = mount.RootID
+	}
 	for _, g := range x.verdict.Granting {
-		x.results.GrantingPolicies = append(x.results.GrantingPolicies, audit.GrantingPolicy{Name: g.Policy, NamespaceID: "root", Type: "acl"})
+		x.results.GrantingPolicies = append(x.results.GrantingPolicies, audit.GrantingPolicy{Name: g.Policy, NamespaceID: at, NamespacePath: w.NamespacePath, Type: "acl"})
 	}
 	e.Auth.PolicyResults = &x.results
 }

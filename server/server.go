@@ -81,7 +81,7 @@ func New(o Options) (*Server, error) {
 	s.metrics = newMetrics(s)
 	s.audit = audit.NewBroker(o.Clock)
 	s.tokens = token.New(token.Options{Barrier: s.barrier, Now: o.Clock, DefaultTTL: o.Settings.DefaultTTL, MaxTTL: o.Settings.MaxTTL,
-		OnRevoke: s.revoked, Renewing: s.renewing,
+		OnRevoke: s.revoked, Renewing: s.renewing, Namespaces: spaces{s},
 		PolicyExists: func(tx *storage.Tx, name string) (bool, error) {
 			p, err := s.policies.Get(tx, name)
 			return p != nil, err
@@ -108,6 +108,9 @@ func New(o Options) (*Server, error) {
 	}
 	return s, nil
 }
+
+// Store is where everything is kept, for who watches the server.
+func (s *Server) Store() *storage.Store { return s.store }
 
 // System is the engine of sys/, for who starts the server.
 func (s *Server) System() *sys.System { return s.sys }
@@ -159,6 +162,7 @@ func (s *Server) unsealed(ctx context.Context) error {
 	s.stop = stop
 	handlers := s.tokens.Handlers()
 	handlers[kindMount] = s.mountJob
+	handlers[mount.KindDelete] = s.sys.FinishNamespace
 	maps.Copy(handlers, (&lease.Store{Tokens: s.tokens, Now: s.clock}).Handlers())
 	runner := &schedule.Runner{Store: s.store, Now: s.clock, Handlers: handlers}
 	s.ended.Go(func() { runner.Run(run) })

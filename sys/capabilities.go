@@ -3,6 +3,7 @@ package sys
 import (
 	"slices"
 
+	"github.com/fastness-dev/fastness/access/policy"
 	"github.com/fastness-dev/fastness/access/token"
 	"github.com/fastness-dev/fastness/engine"
 )
@@ -24,18 +25,18 @@ type accessorPaths struct {
 
 // capabilities says what policies give on paths. With one path it is said again
 // under a key that old clients look for.
-func (s *System) capabilities(v engine.View, policies []string, asked pathsAsked) (map[string][]string, error) {
+func (s *System) capabilities(v engine.View, e *token.Entry, asked pathsAsked) (map[string][]string, error) {
 	paths := slices.Concat(asked.Paths, asked.Path)
 	if len(paths) == 0 {
 		return nil, engine.Bad("paths must be supplied")
 	}
-	acl, err := s.Policies.ACL(engine.CallOf(v).Whole, policies)
+	acl, err := s.held(v, e)
 	if err != nil {
 		return nil, err
 	}
 	caps := make(map[string][]string, len(paths)+1)
 	for _, p := range paths {
-		caps[p] = acl.Capabilities(p)
+		caps[p] = acl.capabilities(p)
 	}
 	if len(paths) == 1 {
 		caps["capabilities"] = caps[paths[0]]
@@ -45,14 +46,14 @@ func (s *System) capabilities(v engine.View, policies []string, asked pathsAsked
 
 // ownCapabilities is about the request's token, whatever else the body names.
 func (s *System) ownCapabilities(v engine.View, req tokenPaths) (map[string][]string, error) {
-	return s.capabilities(v, v.Caller().Policies, req.pathsAsked)
+	return s.capabilities(v, engine.CallOf(v).Data.(Requester).Token(), req.pathsAsked)
 }
 
 func (s *System) capabilitiesOf(v engine.View, req tokenPaths) (map[string][]string, error) {
 	if req.Token == "" {
 		return nil, engine.Bad("no token found")
 	}
-	e, err := s.Tokens.Find(engine.CallOf(v).Whole, req.Token)
+	e, err := s.Tokens.Lookup(engine.CallOf(v).Whole, req.Token)
 	return s.entryCapabilities(v, e, err, "invalid token", req.pathsAsked)
 }
 
@@ -71,7 +72,38 @@ func (s *System) entryCapabilities(v engine.View, e *token.Entry, err error, non
 	case e == nil:
 		return nil, engine.Bad("%s", none)
 	}
-	return s.capabilities(v, e.Policies, asked)
+	return s.capabilities(v, e, asked)
+}
+
+// heldACL is what a token's policies say, seen from the namespace of a request.
+type heldACL struct {
+	*policy.ACL
+	down string // the path from the token's namespace to the request's
+	out  bool   // the token does not reach the request's namespace
+}
+
+func (h *heldACL) capabilities(path string) []string {
+	if h.out {
+		return []string{"deny"}
+	}
+	return h.Capabilities(h.down + path)
+}
+
+// anyUnder says whether the token can do anything below a path.
+func (h *heldACL) anyUnder(path string) bool { return !h.out && h.HasAnyUnder(h.down+path) }
+
+func (s *System) held(v engine.View, e *token.Entry) (*heldACL, error) {
+	tx := engine.CallOf(v).Whole
+	home, err := s.Tokens.Home(tx, e)
+	if err != nil {
+		return nil, err
+	}
+	down, ok, err := s.Tokens.Down(tx, e)
+	if err != nil {
+		return nil, err
+	}
+	acl, err := s.Policies.ACL(home, e.Policies)
+	return &heldACL{acl, down, !ok}, err
 }
 
 func capabilityRoutes() engine.Routes[System] {

@@ -138,10 +138,21 @@ func (s *System) Init(ctx context.Context, shares, threshold int, pgpKeys []stri
 // found writes what every cluster begins with.
 func (s *System) found(tx *storage.Tx) error {
 	storage.In[cluster](tx.In(storage.System), "").Put("cluster", &cluster{Name: s.clusterName(), ID: uuid.NewString()})
-	s.Policies.Init(tx)
 	if err := s.Tokens.Init(tx); err != nil {
 		return err
 	}
+	if err := s.foundNamespace(tx); err != nil {
+		return err
+	}
+	if s.Seed != nil {
+		return s.Seed(tx)
+	}
+	return nil
+}
+
+// foundNamespace writes what every namespace begins with.
+func (s *System) foundNamespace(tx *storage.Tx) error {
+	s.Policies.Init(tx)
 	for _, e := range []mount.Entry{
 		{Path: "sys/", Kind: engine.System, Type: "system", Description: "system endpoints used for control, policy and debugging", SealWrap: true},
 		{Path: "auth/token/", Kind: engine.System, Type: "token", Description: "token based credentials"},
@@ -153,9 +164,6 @@ func (s *System) found(tx *storage.Tx) error {
 		if _, err := s.Mounts.Enable(tx, e); err != nil {
 			return fmt.Errorf("mount %s: %w", e.Path, err)
 		}
-	}
-	if s.Seed != nil {
-		return s.Seed(tx)
 	}
 	return nil
 }

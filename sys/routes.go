@@ -7,6 +7,7 @@ var parts = []func() engine.Routes[System]{
 	lifeRoutes,
 	wrappingRoutes,
 	mountRoutes,
+	namespaceRoutes,
 	remountRoutes,
 	uiRoutes,
 	policyRoutes,

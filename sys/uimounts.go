@@ -16,7 +16,7 @@ import (
 // asking finds the policies of the token that came with a request to a route
 // for everyone; nil when none did that may be used. It spends no use of the
 // token, unless only that tells whether its address is a good one.
-func (s *System) asking(v engine.View) (*policy.ACL, error) {
+func (s *System) asking(v engine.View) (*heldACL, error) {
 	c := engine.CallOf(v)
 	raw := c.Data.(Requester).RawToken()
 	e, err := s.Tokens.Find(c.Whole, raw)
@@ -28,7 +28,7 @@ func (s *System) asking(v engine.View) (*policy.ACL, error) {
 			return nil, err
 		}
 	}
-	return s.Policies.ACL(c.Whole, e.Policies)
+	return s.held(v, e)
 }
 
 func (s *System) admitted(c *engine.Call, raw string) (*token.Entry, error) {
@@ -73,7 +73,7 @@ func (s *System) uiMounts(v engine.View, _ engine.None) (*uiMounts, error) {
 		switch {
 		case acl == nil && listed:
 			to[path] = &publicMount{l.Description, l.Options, l.Type}
-		case acl != nil && (listed || acl.HasAnyUnder(l.Path)):
+		case acl != nil && (listed || acl.anyUnder(l.Path)):
 			to[path] = s.viewOf(l)
 		}
 	}
@@ -96,7 +96,7 @@ func (s *System) preflight(v engine.View, req mountPath) (*mountView, error) {
 	}
 	path := strings.Trim(req.Path, "/") + "/"
 	l := mountOf(table, path)
-	if l == nil || !acl.HasAnyUnder(l.Path) {
+	if l == nil || !acl.anyUnder(l.Path) {
 		return nil, engine.Status(http.StatusForbidden,
 			"preflight capability check returned 403, please ensure client's policies grant access to path %q", path)
 	}
@@ -119,7 +119,7 @@ type resultantACL struct {
 }
 
 func (s *System) resultantACL(v engine.View, _ engine.None) (*resultantACL, error) {
-	acl, err := s.Policies.ACL(engine.CallOf(v).Whole, v.Caller().Policies)
+	acl, err := s.held(v, engine.CallOf(v).Data.(Requester).Token())
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ func (s *System) wrappedBy(tx engine.View, sent string) (*storage.Tx, *token.Ent
 	if raw == "" {
 		return nil, nil, noWrapping()
 	}
-	e, err := s.Tokens.Find(c.Whole, raw)
+	e, err := s.Tokens.Lookup(c.Whole, raw)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -109,7 +109,7 @@ func (s *System) wrapLookup(v engine.View, req wrappingToken) (*wrapLookup, erro
 	if raw == "" {
 		return nil, noWrapping()
 	}
-	e, err := s.Tokens.Find(c.Whole, raw)
+	e, err := s.Tokens.Lookup(c.Whole, raw)
 	if err != nil {
 		return nil, err
 	}

@@ -77,7 +77,10 @@ func (s *Store) Names(tx *storage.Tx) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	names := []string{rootName}
+	var names []string
+	if tx.Namespace() == 0 {
+		names = append(names, rootName)
+	}
 	for n := range p.byName {
 		if !Hidden(n) {
 			names = append(names, n)

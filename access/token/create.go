@@ -31,7 +31,6 @@ type Params struct {
 	Type            string // "" is Service
 	BoundCIDRs      []string
 	EntityID        string
-	NamespaceID     string
 	NoDefaultPolicy bool // keeps "default" from being added
 	Role            string
 	Mount           string // UUID of the auth method that gives it
@@ -66,13 +65,18 @@ func (s *Store) Create(tx *storage.Tx, parent *Entry, p Params) (*Created, error
 	e := &Entry{
 		Policies: Policies(p.Policies, !p.NoDefaultPolicy), Path: p.Path, DisplayName: p.DisplayName,
 		Meta: maps.Clone(p.Meta), NumUses: p.NumUses, Created: now, Type: p.Type, BoundCIDRs: p.BoundCIDRs,
-		EntityID: p.EntityID, NamespaceID: p.NamespaceID, Role: p.Role,
+		EntityID: p.EntityID, Role: p.Role,
 		Mount: p.Mount, Held: p.Held,
 	}
 	e.NoDefaultPolicy = !slices.Contains(e.Policies, "default")
 	if e.Type == "" {
 		e.Type = Service
 	}
+	mark, id, path, err := s.mark(tx)
+	if err != nil {
+		return nil, err
+	}
+	e.NamespaceID, e.NamespacePath = id, path
 	if parent != nil {
 		e.Parent = parent.ID
 		if len(e.BoundCIDRs) == 0 {
@@ -85,7 +89,7 @@ func (s *Store) Create(tx *storage.Tx, parent *Entry, p Params) (*Created, error
 		return c, s.makeBatch(tx, c)
 	}
 	e.Renewable = !p.NotRenewable && !e.Expires.IsZero()
-	return c, s.makeService(tx, c, p.ID)
+	return c, s.makeService(tx, c, p.ID, mark)
 }
 
 // setTimes decides how long a token lives.
@@ -156,11 +160,15 @@ func (s *Store) makeBatch(tx *storage.Tx, c *Created) (err error) {
 	if c.Raw, err = s.sealBatch(c.Entry); err != nil {
 		return err
 	}
-	c.Entry.ID, err = s.id(tx, c.Raw)
+	if c.Entry.ID, err = s.id(tx, c.Raw); c.Entry.NamespaceID != "" {
+		c.Entry.ID += "." + c.Entry.NamespaceID
+	}
 	return err
 }
 
-func (s *Store) makeService(tx *storage.Tx, c *Created, chosen string) (err error) {
+// makeService makes the rows of a token. mark is what ends it, its accessor and
+// its storage id in a namespace.
+func (s *Store) makeService(tx *storage.Tx, c *Created, chosen, mark string) (err error) {
 	e := c.Entry
 	if c.Raw = chosen; chosen == "" {
 		drawn, err := s.base62(24)
@@ -169,9 +177,11 @@ func (s *Store) makeService(tx *storage.Tx, c *Created, chosen string) (err erro
 		}
 		c.Raw = PrefixService + drawn
 	}
+	c.Raw += mark
 	if e.ID, err = s.id(tx, c.Raw); err != nil {
 		return err
 	}
+	e.ID += mark
 	if chosen != "" {
 		if old, err := entries(tx).Get(e.ID); err != nil {
 			return err
@@ -182,13 +192,18 @@ func (s *Store) makeService(tx *storage.Tx, c *Created, chosen string) (err erro
 	if e.Accessor, err = s.base62(24); err != nil {
 		return err
 	}
+	e.Accessor += mark
 	if e.CubbyholeID, err = s.base62(24); err != nil {
 		return err
 	}
 	entries(tx).Put(e.ID, e)
 	accessors(tx).Put(e.Accessor, &accessorRow{Token: e.ID})
 	if e.Parent != "" {
-		tx.In(storage.TokenTree).Put(treeKey(e.Parent, e.ID), nil)
+		of, err := s.home(tx, e.Parent)
+		if err != nil {
+			return err
+		}
+		of.In(storage.TokenTree).Put(treeKey(e.Parent, e.ID), nil)
 	}
 	if !e.Expires.IsZero() {
 		schedule.At(tx, e.Expires, schedule.Job{Kind: KindExpire, ID: e.ID})

@@ -23,6 +23,10 @@ func (s *Store) Renew(tx *storage.Tx, e *Entry, increment time.Duration) (*Entry
 	case !e.Renewable || e.Expires.IsZero():
 		return nil, nil, engine.Bad("lease is not renewable")
 	}
+	tx, err := s.Home(tx, e)
+	if err != nil {
+		return nil, nil, err
+	}
 	now := s.o.Now()
 	renewed := *e
 	if e.Mount != "" && s.o.Renewing != nil {
@@ -95,6 +99,10 @@ func (s *Store) Revoke(tx *storage.Tx, id string) error {
 	todo := []string{id}
 	for found := 1; len(todo) > 0; {
 		id, todo = todo[len(todo)-1], todo[:len(todo)-1]
+		tx, err := s.home(tx, id)
+		if err != nil {
+			return err
+		}
 		children, more, err := s.children(tx, id, inOne-found)
 		if err != nil {
 			return err
@@ -138,7 +146,11 @@ func (s *Store) end(tx *storage.Tx, id string) error {
 	entries(tx).Delete(id)
 	accessors(tx).Delete(e.Accessor)
 	if e.Parent != "" {
-		tx.In(storage.TokenTree).Delete(treeKey(e.Parent, id))
+		of, err := s.home(tx, e.Parent)
+		if err != nil {
+			return err
+		}
+		of.In(storage.TokenTree).Delete(treeKey(e.Parent, id))
 	}
 	schedule.Cancel(tx, KindExpire, id)
 	lease.DetachToken(tx, e.Path, id)
@@ -153,6 +165,10 @@ func (s *Store) end(tx *storage.Tx, id string) error {
 
 // RevokeOrphan ends a token and leaves its children as orphans.
 func (s *Store) RevokeOrphan(tx *storage.Tx, id string) error {
+	tx, err := s.home(tx, id)
+	if err != nil {
+		return err
+	}
 	if err := s.end(tx, id); err != nil {
 		return err
 	}
@@ -165,13 +181,17 @@ func (s *Store) freeChildren(tx *storage.Tx, id string) error {
 		return err
 	}
 	for _, child := range children {
-		e, err := entries(tx).Get(child)
+		of, err := s.home(tx, child)
+		if err != nil {
+			return err
+		}
+		e, err := entries(of).Get(child)
 		if err != nil {
 			return err
 		}
 		if e != nil {
 			e.Parent = ""
-			entries(tx).Put(child, e)
+			entries(of).Put(child, e)
 		}
 		tx.In(storage.TokenTree).Delete(treeKey(id, child))
 	}

@@ -43,7 +43,8 @@ type Entry struct {
 	BoundCIDRs      []string          `json:"bound_cidrs,omitempty"`
 	EntityID        string            `json:"entity_id,omitempty"`
 	CubbyholeID     string            `json:"cubbyhole_id,omitempty"`
-	NamespaceID     string            `json:"namespace_id,omitempty"`
+	NamespaceID     string            `json:"namespace_id,omitempty"`   // "" is root
+	NamespacePath   string            `json:"namespace_path,omitempty"` // when it was made
 	NoDefaultPolicy bool              `json:"no_default_policy,omitempty"`
 	Role            string            `json:"role,omitempty"`
 	Mount           string            `json:"mount,omitempty"` // UUID of the auth method that gave it, if one did

@@ -110,7 +110,7 @@ func (s *Store) routeLookup(v engine.View, q tokenRequest) (*Shown, error) {
 	if q.Token == "" || q.Token == r.raw {
 		return s.showSelf(r)
 	}
-	e, err := s.Find(r.tx, q.Token)
+	e, err := s.Lookup(r.tx, q.Token)
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +165,7 @@ func (s *Store) routeRenew(v engine.Tx, q renewRequest) (*engine.Answer, error) 
 	}
 	e := r.self
 	if q.Token != r.raw {
-		if e, err = s.Find(r.tx, q.Token); err != nil {
+		if e, err = s.Lookup(r.tx, q.Token); err != nil {
 			return nil, err
 		}
 	}
@@ -208,7 +208,7 @@ func (s *Store) routeRevoke(v engine.Tx, q tokenRequest) (engine.None, error) {
 		return engine.None{}, engine.Bad("missing token ID")
 	}
 	tx := engine.CallOf(v).Whole
-	e, err := s.Find(tx, q.Token)
+	e, err := s.Lookup(tx, q.Token)
 	if err != nil || e == nil {
 		return engine.None{}, err
 	}
@@ -251,7 +251,7 @@ func (s *Store) routeRevokeOrphan(v engine.Tx, q tokenRequest) (engine.None, err
 		return engine.None{}, engine.Bad("missing token ID")
 	}
 	tx := engine.CallOf(v).Whole
-	e, err := s.Find(tx, q.Token)
+	e, err := s.Lookup(tx, q.Token)
 	switch {
 	case err != nil:
 		return engine.None{}, err

@@ -18,6 +18,7 @@ type Shown struct {
 	LastRenewal     *time.Time        `json:"last_renewal,omitempty"`
 	LastRenewalTime int64             `json:"last_renewal_time,omitempty"` // Unix
 	Meta            map[string]string `json:"meta"`
+	NamespacePath   string            `json:"namespace_path,omitempty"`
 	NumUses         int               `json:"num_uses"`
 	Orphan          bool              `json:"orphan"`
 	Path            string            `json:"path"`
@@ -36,7 +37,7 @@ func (s *Store) show(e *Entry, raw string) *Shown {
 		Accessor: e.Accessor, BoundCIDRs: e.BoundCIDRs,
 		CreationTime: e.Created.Unix(), CreationTTL: seconds(e.TTL), DisplayName: e.DisplayName,
 		EntityID: e.EntityID, ExplicitMaxTTL: seconds(e.ExplicitMaxTTL), ID: raw, IssueTime: e.Created.UTC(),
-		Meta: e.Meta, NumUses: e.NumUses, Orphan: e.Orphan(), Path: e.Path, Period: seconds(e.Period),
+		Meta: e.Meta, NamespacePath: e.NamespacePath, NumUses: e.NumUses, Orphan: e.Orphan(), Path: e.Path, Period: seconds(e.Period),
 		Policies: e.Policies, Renewable: e.Renewable, Role: e.Role, TTL: seconds(e.Left(s.o.Now())), Type: e.Type,
 	}
 	if !e.Expires.IsZero() {

@@ -51,6 +51,8 @@ type Options struct {
 	// renewed: an error refuses the renewal, and terms that are not nil (TTL,
 	// MaxTTL and Period of them) take the place of those at the login.
 	Renewing func(tx *storage.Tx, e *Entry) (*Params, error)
+	// Namespaces, if set, knows the namespaces. Without it there is only root.
+	Namespaces Namespaces
 	// PolicyExists, if set, is asked so that a caller can be warned.
 	PolicyExists func(tx *storage.Tx, name string) (bool, error)
 }
@@ -120,7 +122,7 @@ func (s *Store) Forget() { s.salt.Store(nil) }
 
 var errNoSalt = errors.New("tokens have no salt: storage was not initialised")
 
-// id is the storage id of a token.
+// id is the storage id of a token, but for its namespace.
 func (s *Store) id(tx *storage.Tx, raw string) (string, error) {
 	h := s.salt.Load()
 	if h == nil {

@@ -37,7 +37,11 @@ func (s *Store) Authenticate(tx *storage.Tx, raw string, from netip.Addr) (*Entr
 		return nil, storage.ErrUpgrade
 	}
 	spent := *e
-	tx.Always(func() { s.spend(tx, &spent) })
+	home, err := s.Home(tx, e)
+	if err != nil {
+		return nil, err
+	}
+	tx.Always(func() { s.spend(home, &spent) })
 	return &spent, nil
 }
 
@@ -57,20 +61,35 @@ func (s *Store) Find(tx *storage.Tx, raw string) (*Entry, error) {
 	if raw == "" {
 		return nil, nil
 	}
+	home, ns, err := s.belongs(tx, raw)
+	if err != nil {
+		return nil, err
+	}
 	id, err := s.id(tx, raw)
 	if err != nil {
 		return nil, err
 	}
-	if strings.HasPrefix(raw, PrefixBatch) {
-		return s.openBatch(tx, raw, id)
+	if ns != "" {
+		id += "." + ns
 	}
-	return s.ByID(tx, id)
+	if strings.HasPrefix(raw, PrefixBatch) {
+		return s.openBatch(home, raw, id, ns)
+	}
+	return s.read(home, id)
 }
 
 // ByID returns the entry with a storage id, shared, or nil when there is none
 // that may be used.
 func (s *Store) ByID(tx *storage.Tx, id string) (*Entry, error) {
-	e, err := entries(tx).Peek(id)
+	home, err := s.home(tx, id)
+	if err != nil {
+		return nil, err
+	}
+	return s.read(home, id)
+}
+
+func (s *Store) read(home *storage.Tx, id string) (*Entry, error) {
+	e, err := entries(home).Peek(id)
 	if err != nil {
 		return nil, fmt.Errorf("read token: %w", err)
 	}
@@ -81,12 +100,42 @@ func (s *Store) ByID(tx *storage.Tx, id string) (*Entry, error) {
 }
 
 // ByAccessor returns the entry with an accessor, shared, or nil.
+// Accessors of namespaces that tx neither sees nor holds are unknown.
 func (s *Store) ByAccessor(tx *storage.Tx, accessor string) (*Entry, error) {
-	a, err := accessors(tx).Peek(accessor)
+	home, err := s.home(tx, accessor)
+	if err != nil {
+		return nil, err
+	}
+	a, err := accessors(home).Peek(accessor)
 	if err != nil || a == nil {
 		return nil, err
 	}
-	return s.ByID(tx, a.Token)
+	return s.shown(tx, a.Token)
+}
+
+// shown is ByID for those who ask about a token that is not their own.
+func (s *Store) shown(tx *storage.Tx, id string) (*Entry, error) {
+	e, err := s.ByID(tx, id)
+	if err != nil || e == nil {
+		return nil, err
+	}
+	if ok, err := s.shows(tx, e); err != nil || !ok {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Lookup is Find for those who ask about a token that is not their own: one of
+// another namespace is unknown, unless that lies below.
+func (s *Store) Lookup(tx *storage.Tx, raw string) (*Entry, error) {
+	e, err := s.Find(tx, raw)
+	if err != nil || e == nil {
+		return nil, err
+	}
+	if ok, err := s.shows(tx, e); err != nil || !ok {
+		return nil, err
+	}
+	return e, nil
 }
 
 // Batch tokens are their entry, sealed: hvb. | base64url of SealToken(JSON).
@@ -100,13 +149,21 @@ func (s *Store) sealBatch(e *Entry) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("seal batch token: %w", err)
 	}
-	return PrefixBatch + base64.RawURLEncoding.EncodeToString(sealed), nil
+	raw := PrefixBatch + base64.RawURLEncoding.EncodeToString(sealed)
+	if e.NamespaceID != "" {
+		raw += "." + e.NamespaceID
+	}
+	return raw, nil
 }
 
 // openBatch returns the entry of a batch token that may be used, or nil. It
 // dies with its parent.
-func (s *Store) openBatch(tx *storage.Tx, raw, id string) (*Entry, error) {
-	sealed, err := base64.RawURLEncoding.DecodeString(raw[len(PrefixBatch):])
+func (s *Store) openBatch(tx *storage.Tx, raw, id, ns string) (*Entry, error) {
+	text := raw[len(PrefixBatch):]
+	if ns != "" {
+		text = text[:len(text)-len(ns)-1]
+	}
+	sealed, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil {
 		return nil, nil //nolint:nilerr // what is not a token is no token
 	}
@@ -122,7 +179,7 @@ func (s *Store) openBatch(tx *storage.Tx, raw, id string) (*Entry, error) {
 		return nil, fmt.Errorf("decode batch token: %w", err)
 	}
 	e.ID = id
-	if !e.alive(s.o.Now()) {
+	if !e.alive(s.o.Now()) || e.NamespaceID != ns { // what ends it is not sealed
 		return nil, nil
 	}
 	if e.Parent != "" {
