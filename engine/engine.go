@@ -66,6 +66,14 @@ type View interface {
 	Now() time.Time
 	// Warn adds a sentence to the answer's warnings.
 	Warn(format string, args ...any)
+	// Password draws a password by the password policy with a name, or by the
+	// usual one if it is "". A name that there is not is the caller's fault.
+	Password(policy string) (string, error)
+}
+
+// Passwords draws passwords by the policies that a transaction sees.
+type Passwords interface {
+	Password(tx *storage.Tx, policy string) (string, error)
 }
 
 // A Tx also writes; what it writes commits with the token, lease and answer.

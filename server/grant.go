@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fastness-dev/fastness/access/password"
 	"github.com/fastness-dev/fastness/access/token"
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/mount"
@@ -91,7 +92,7 @@ func (s *Server) renewing(tx *storage.Tx, e *token.Entry) (*token.Params, error)
 		return nil, engine.Bad("the auth method that gave this token is gone")
 	}
 	call := &engine.Call{Whole: tx, Rows: tx.In(l.Range()), Ctx: tx.Context(), By: &engine.Caller{EntityID: e.EntityID},
-		At_: &l.Mount, Time: s.now(), Scheduler: s.due}
+		At_: &l.Mount, Time: s.now(), Scheduler: s.due, Passwords: password.Store{}}
 	g, err := l.Instance.Renew(call, engine.Renewal{Held: e.Held, Meta: e.Meta, Policies: e.Policies, DisplayName: e.DisplayName})
 	if err != nil || g == nil {
 		return nil, err

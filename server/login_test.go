@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"net/http"
+	"regexp"
 	"testing"
 
 	"github.com/fastness-dev/fastness/engine"
@@ -83,5 +84,36 @@ func TestALoginIsVerifiedOnce(t *testing.T) {
 	wrapped := w.want(w.do("", http.MethodPost, "auth/gate/login/ann", `{"word":"open"}`, "X-Vault-Wrap-TTL", "60"), 200)
 	if wrapped.WrapInfo.Token == "" || wrapped.Auth.ClientToken != "" {
 		t.Errorf("a wrapped login answers %+v", wrapped)
+	}
+}
+
+type drawRequest struct {
+	Policy string `json:"policy"`
+}
+
+type drawn struct {
+	Password string `json:"password"`
+}
+
+func (g *gate) draw(v engine.View, req drawRequest) (*drawn, error) {
+	p, err := v.Password(req.Policy)
+	return &drawn{p}, err
+}
+
+// An engine draws passwords by the policies that sys keeps, without seeing them.
+func TestAnEngineDrawsPasswords(t *testing.T) {
+	typ := (&engine.Spec[gate]{Name: "gate", Kind: engine.Secret, Routes: engine.Routes[gate]{engine.Compute("draw", (*gate).draw)}}).Type()
+	w := open(t, typ)
+	w.want(w.do(w.root, http.MethodPost, "sys/mounts/gate", `{"type":"gate"}`), 204)
+	w.want(w.do(w.root, http.MethodPut, "sys/policies/password/pin", `{"policy":"length = 6\nrule \"charset\" { charset = \"0123456789\" }"}`), 204)
+	for policy, shape := range map[string]string{"pin": `^\{"password":"[0-9]{6}"\}$`, "": `^\{"password":"[a-zA-Z0-9-]{20}"\}$`} {
+		a := w.want(w.do(w.root, http.MethodPost, "gate/draw", `{"policy":"`+policy+`"}`), 200)
+		if !regexp.MustCompile(shape).Match(a.Data) {
+			t.Errorf("by %q: %s", policy, a.Data)
+		}
+	}
+	a := w.want(w.do(w.root, http.MethodPost, "gate/draw", `{"policy":"none"}`), 400)
+	if len(a.Errors) != 1 || a.Errors[0] != `password policy "none" does not exist` {
+		t.Errorf("by none: %q", a.Errors)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fastness-dev/fastness/access/password"
 	"github.com/fastness-dev/fastness/access/policy"
 	"github.com/fastness-dev/fastness/access/token"
 	"github.com/fastness-dev/fastness/api"
@@ -245,7 +246,8 @@ func (s *Server) verify(ctx context.Context, x *exchange) error {
 
 func (s *Server) newCall(ctx context.Context, tx *storage.Tx, x *exchange) *engine.Call {
 	c := &x.calls
-	*c = engine.Call{Whole: tx, Ctx: ctx, By: &x.caller, Time: s.now(), Body: x.q.Body, Query: x.q.Query, Scheduler: s.due, Data: x, Verified: x.outcome}
+	*c = engine.Call{Whole: tx, Ctx: ctx, By: &x.caller, Time: s.now(), Body: x.q.Body, Query: x.q.Query, Scheduler: s.due, Passwords: password.Store{},
+		Data: x, Verified: x.outcome}
 	x.caller = engine.Caller{Address: x.q.RemoteAddr, Namespace: x.ns.Path}
 	if x.live != nil {
 		c.Rows, c.At_ = tx.In(x.live.Range()), &x.live.Mount

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"io"
 
+	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/storage"
 )
 
@@ -63,4 +64,30 @@ func (s Store) Generate(tx *storage.Tx, name string) (password string, ok bool, 
 	}
 	password, err = p.Generate(s.random())
 	return password, true, err
+}
+
+// usual is the policy of those who name none: what Vault's engines draw by.
+const usual = `
+length = 20
+rule "charset" { charset = "abcdefghijklmnopqrstuvwxyz" min-chars = 1 }
+rule "charset" { charset = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" min-chars = 1 }
+rule "charset" { charset = "0123456789" min-chars = 1 }
+rule "charset" { charset = "-" min-chars = 1 }
+`
+
+// Password draws a password for an engine: by the policy with a name, or by the
+// usual one if it is "".
+func (s Store) Password(tx *storage.Tx, name string) (string, error) {
+	if name == "" {
+		p, err := read(usual)
+		if err != nil {
+			return "", err
+		}
+		return p.Generate(s.random())
+	}
+	drawn, ok, err := s.Generate(tx, name)
+	if err == nil && !ok {
+		err = engine.Bad("password policy %q does not exist", name)
+	}
+	return drawn, err
 }

@@ -37,14 +37,15 @@ type Mount struct {
 	At     engine.Mount
 	Caller engine.Caller
 
-	now  time.Time
-	due  []due
-	last *engine.Grant     // of the last login
-	body []byte            // of the last reply of a transcript
-	kept map[string]string // what `keep` noted, by its name
-	typ  engine.Type
-	inst engine.Instance
-	rows storage.Range
+	drawn passwords
+	now   time.Time
+	due   []due
+	last  *engine.Grant     // of the last login
+	body  []byte            // of the last reply of a transcript
+	kept  map[string]string // what `keep` noted, by its name
+	typ   engine.Type
+	inst  engine.Instance
+	rows  storage.Range
 }
 
 type due struct {
@@ -159,7 +160,7 @@ func (m *Mount) in(mode storage.Mode, q *request, f func(*engine.Call) error) er
 		at, by := m.At, m.Caller
 		s = &schedule{due: slices.Clone(m.due)}
 		c := &engine.Call{Rows: tx.In(m.rows), Whole: tx, Ctx: tx.Context(), By: &by, At_: &at, Time: m.now,
-			Body: q.body, Query: q.query, Scheduler: s, Verified: q.verified}
+			Body: q.body, Query: q.query, Scheduler: s, Passwords: &m.drawn, Verified: q.verified}
 		err := f(c)
 		q.warnings = c.Warnings
 		return err
@@ -168,6 +169,14 @@ func (m *Mount) in(mode storage.Mode, q *request, f func(*engine.Call) error) er
 		m.due = s.due
 	}
 	return err
+}
+
+// passwords are those that engines draw: "password-1-of-POLICY" and so on.
+type passwords struct{ n int }
+
+func (p *passwords) Password(_ *storage.Tx, policy string) (string, error) {
+	p.n++
+	return fmt.Sprintf("password-%d-of-%s", p.n, policy), nil
 }
 
 type schedule struct{ due []due }
