@@ -38,9 +38,15 @@ func (e *Engine) look(v engine.View, req loginRequest) (string, error) {
 	return u.Hash, nil
 }
 
-// verify gives the hash that the password fits. It is the only slow part, and
-// holds no transaction.
-func (e *Engine) verify(_ context.Context, req loginRequest, hash string) (string, error) {
+// verify gives the hash that the password fits. It is the only slow part: it
+// holds no transaction, and waits for its turn.
+func (e *Engine) verify(ctx context.Context, req loginRequest, hash string) (string, error) {
+	select {
+	case e.turns <- struct{}{}:
+		defer func() { <-e.turns }()
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 	known := hash != "" && len(req.Password) <= maxPassword
 	if !known {
 		hash = e.nobody

@@ -8,6 +8,7 @@ package userpass
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -30,10 +31,15 @@ type Engine struct {
 	cost    int                               // of hashes that are made
 	nobody  string                            // the hash that nobody's password is checked against
 	compare func(hash, password []byte) error // bcrypt's, but in a test that counts
+	turns   chan struct{}                     // holds one for each hash that is being worked out
 }
 
 func open(cost int) *Engine {
-	return &Engine{cost: cost, nobody: fmt.Sprintf("$2a$%02d$%s", cost, nobody), compare: bcrypt.CompareHashAndPassword}
+	return &Engine{
+		cost: cost, nobody: fmt.Sprintf("$2a$%02d$%s", cost, nobody), compare: bcrypt.CompareHashAndPassword,
+		// Anybody can try to log in: half of the cores are left to everybody else.
+		turns: make(chan struct{}, max(runtime.GOMAXPROCS(0)/2, 1)),
+	}
 }
 
 // Types are the method's types.

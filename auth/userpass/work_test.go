@@ -2,6 +2,7 @@ package userpass
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"golang.org/x/crypto/bcrypt"
@@ -48,5 +49,37 @@ func TestCVE_2025_6011_WorkTellsWhoExists(t *testing.T) {
 		if costs != cost {
 			t.Errorf("%s: hashes of cost %d in all, want %d", c.name, costs, cost)
 		}
+	}
+}
+
+// However many log in at once, some cores are left; who gives up while waiting
+// costs nothing.
+func TestHashesWaitForTheirTurn(t *testing.T) {
+	e := open(cost)
+	began, finish := make(chan struct{}), make(chan struct{})
+	e.compare = func(_, _ []byte) error {
+		began <- struct{}{}
+		<-finish
+		return bcrypt.ErrMismatchedHashAndPassword
+	}
+	ended := make(chan struct{})
+	for range cap(e.turns) {
+		go func() {
+			_, _ = e.verify(t.Context(), loginRequest{Password: "x"}, "")
+			ended <- struct{}{}
+		}()
+		<-began
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if _, err := e.verify(ctx, loginRequest{Password: "x"}, ""); !errors.Is(err, context.Canceled) {
+		t.Errorf("one more: %v", err)
+	}
+	close(finish)
+	for range cap(e.turns) {
+		<-ended
+	}
+	if len(e.turns) != 0 {
+		t.Errorf("%d turns are not given back", len(e.turns))
 	}
 }
