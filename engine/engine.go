@@ -14,6 +14,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/fastness-dev/fastness/api"
@@ -96,6 +97,10 @@ type Raw struct {
 	Status      int // 0 is 200
 	ContentType string
 	Body        []byte
+	// Stream, if there is one, writes the body instead, after the answer is on
+	// record. What it writes is sent at once; it ends when the request's context
+	// does.
+	Stream func(io.Writer) error
 }
 
 // An Answer is for functions that answer more than data. Functions whose whole

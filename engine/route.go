@@ -112,11 +112,16 @@ func route[E, Req, Resp any](pattern string, mode storage.Mode, ops []Op, run fu
 		if err := c.decode(info.plan, reflect.ValueOf(&req).Elem(), decoding{}); err != nil {
 			return nil, err
 		}
+		decoded := len(c.Warnings)
 		resp, err := run(e, c, req)
 		if err != nil {
 			return nil, err
 		}
-		return answerOf(any(resp)), nil
+		a := answerOf(any(resp))
+		if a == nil {
+			c.Warnings = c.Warnings[decoded:] // of parameters that say nothing, only an answer tells
+		}
+		return a, nil
 	}}
 }
 

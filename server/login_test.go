@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/server"
 )
 
 // A gate is an auth method that notes what is run of it.
@@ -67,7 +68,7 @@ func (g *gate) typ() engine.Type {
 // conflict repeats its transaction, and not at all when it cannot be tried.
 func TestALoginIsVerifiedOnce(t *testing.T) {
 	g := &gate{}
-	w := open(t, g.typ())
+	w := openWith(t, func(o *server.Options) { o.Engines = append(o.Engines, g.typ()) })
 	w.want(w.do(w.root, http.MethodPost, "sys/auth/gate", `{"type":"gate"}`), 204)
 	g.bump = func() { w.want(w.do(w.root, http.MethodPost, "auth/gate/bump", ""), 204) }
 	a := w.want(w.do("", http.MethodPost, "auth/gate/login/ann", `{"word":"open"}`), 200)
@@ -103,7 +104,7 @@ func (g *gate) draw(v engine.View, req drawRequest) (*drawn, error) {
 // An engine draws passwords by the policies that sys keeps, without seeing them.
 func TestAnEngineDrawsPasswords(t *testing.T) {
 	typ := (&engine.Spec[gate]{Name: "gate", Kind: engine.Secret, Routes: engine.Routes[gate]{engine.Compute("draw", (*gate).draw)}}).Type()
-	w := open(t, typ)
+	w := openWith(t, func(o *server.Options) { o.Engines = append(o.Engines, typ) })
 	w.want(w.do(w.root, http.MethodPost, "sys/mounts/gate", `{"type":"gate"}`), 204)
 	w.want(w.do(w.root, http.MethodPut, "sys/policies/password/pin", `{"policy":"length = 6\nrule \"charset\" { charset = \"0123456789\" }"}`), 204)
 	for policy, shape := range map[string]string{"pin": `^\{"password":"[0-9]{6}"\}$`, "": `^\{"password":"[a-zA-Z0-9-]{20}"\}$`} {

@@ -34,6 +34,7 @@ type Options struct {
 	Settings sys.Settings
 	Logger   *slog.Logger
 	LogLevel *slog.LevelVar
+	LogTap   *LogTap          // what Logger writes through; nil lets nobody follow the log
 	Clock    func() time.Time // nil is time.Now
 	// Seed adds mounts to a new cluster.
 	Seed func(tx *storage.Tx, mounts *mount.Mounts) error
@@ -55,6 +56,7 @@ type Server struct {
 	version  string // API level
 	logger   *slog.Logger
 	level    *slog.LevelVar
+	logs     *LogTap
 	clock    func() time.Time
 
 	sysInstance engine.Instance // for a sealed node, which has no mount table
@@ -78,7 +80,10 @@ func New(o Options) (*Server, error) {
 	if o.LogLevel == nil {
 		o.LogLevel = new(slog.LevelVar)
 	}
-	s := &Server{barrier: barrier.New(), policies: policy.NewStore(), logger: o.Logger, level: o.LogLevel, clock: o.Clock, version: o.Settings.Version}
+	if o.LogTap == nil {
+		o.LogTap = NewLogTap()
+	}
+	s := &Server{barrier: barrier.New(), policies: policy.NewStore(), logger: o.Logger, level: o.LogLevel, logs: o.LogTap, clock: o.Clock, version: o.Settings.Version}
 	s.metrics = newMetrics(s)
 	s.audit = audit.NewBroker(o.Clock)
 	s.tokens = token.New(token.Options{Barrier: s.barrier, Now: o.Clock, DefaultTTL: o.Settings.DefaultTTL, MaxTTL: o.Settings.MaxTTL,

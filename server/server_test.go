@@ -29,14 +29,22 @@ type world struct {
 	key  []byte // the only share
 }
 
-func open(t *testing.T, more ...engine.Type) *world {
+func open(t *testing.T) *world {
 	t.Helper()
-	s, err := server.New(server.Options{State: kvstate.NewMemory(), Log: raft.NewMemory(), Engines: append(kv.Types(), more...),
+	return openWith(t, func(*server.Options) {})
+}
+
+// openWith is open with other options.
+func openWith(t *testing.T, change func(*server.Options)) *world {
+	t.Helper()
+	o := server.Options{State: kvstate.NewMemory(), Log: raft.NewMemory(), Engines: kv.Types(),
 		Settings: sys.Settings{Version: "1.21.0", StorageType: "inmem", RootToken: "root"},
 		Seed: func(tx *storage.Tx, m *mount.Mounts) error {
 			_, err := m.Enable(tx, mount.Entry{Path: "secret/", Kind: engine.Secret, Type: "kv", Options: map[string]string{"version": "2"}})
 			return err
-		}})
+		}}
+	change(&o)
+	s, err := server.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,6 +76,7 @@ type answer struct {
 	}
 	WrapInfo struct{ Token string } `json:"wrap_info"`
 	Errors   []string
+	body     []byte
 }
 
 func (w *world) do(token, method, path, body string, headers ...string) answer {
@@ -85,7 +94,7 @@ func (w *world) do(token, method, path, body string, headers ...string) answer {
 			w.t.Fatalf("%s %s: %q is no JSON: %v", method, path, rec.Body, err)
 		}
 	}
-	a.Status = rec.Code
+	a.Status, a.body = rec.Code, rec.Body.Bytes()
 	return a
 }
 

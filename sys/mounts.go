@@ -53,7 +53,7 @@ func (s *System) viewOf(l *mount.Live) *mountView {
 		Local: l.Local, Options: l.Options, PluginVersion: l.PluginVersion, RunningVersion: l.Engine.Info().Version,
 		SealWrap: l.SealWrap, Type: l.Type, UUID: l.UUID}
 	if v.RunningVersion == "" { // an engine that is as old as the server
-		v.RunningVersion = s.builtin()
+		v.RunningVersion = s.Builtin()
 	}
 	if l.Kind != engine.System {
 		v.DeprecationStatus = "supported"
