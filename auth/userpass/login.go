@@ -77,9 +77,8 @@ func (e *Engine) grant(tx engine.Tx, req loginRequest, hash string) (*engine.Gra
 }
 
 func grantOf(name string, u *user) *engine.Grant {
-	meta := map[string]string{"username": name}
 	return &engine.Grant{
-		Alias: name, AliasMeta: meta, DisplayName: name, Meta: meta,
+		Alias: name, DisplayName: name, Meta: map[string]string{"username": name},
 		Held: map[string]string{"username": name}, Terms: u.TokenTerms,
 	}
 }
