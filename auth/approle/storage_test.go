@@ -156,6 +156,30 @@ func TestManySecretIDs(t *testing.T) {
 	}
 }
 
+// A secret-id whose time is up is refused from that moment, although its row is
+// still there.
+func TestExpiryDoesNotWaitForTheDueIndex(t *testing.T) {
+	m := enginetest.New(t, spec().Type(), nil)
+	must(t, m.Do(engine.OpWrite, "role/app", `{"role_id":"app"}`), 204)
+	must(t, m.Do(engine.OpWrite, "role/app/custom-secret-id", `{"secret_id":"s","ttl":"1h"}`), 200)
+	for _, c := range []struct {
+		after time.Duration
+		good  bool
+	}{{0, true}, {time.Hour - time.Nanosecond, true}, {time.Hour, false}, {time.Hour + time.Nanosecond, false}, {-time.Hour, true}} {
+		err := m.Store.View(context.Background(), func(tx *storage.Tx) error {
+			call := &engine.Call{Rows: tx.In(storage.MountRange(1)), Whole: tx, By: &m.Caller, At_: &m.At, Time: m.Now().Add(c.after)}
+			_, err := new(Engine).login(call, loginRequest{RoleID: "app", SecretID: "s"})
+			if (err == nil) != c.good || err != nil && !engine.WasRefused(err) {
+				t.Errorf("after %s: %v", c.after, err)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // lost is a due index that forgets, but for the last job it was given.
 type lost struct{ job, id string }
 

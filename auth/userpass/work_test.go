@@ -8,6 +8,8 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/engine/enginetest"
+	"github.com/fastness-dev/fastness/storage"
 )
 
 // Whatever is wrong with a login, one hash of the usual cost is worked out: how
@@ -81,5 +83,40 @@ func TestHashesWaitForTheirTurn(t *testing.T) {
 	}
 	if len(e.turns) != 0 {
 		t.Errorf("%d turns are not given back", len(e.turns))
+	}
+}
+
+// Nobody has a password, not even the one that nobody's hash is of.
+func TestNobodyLogsIn(t *testing.T) {
+	e := open(cost)
+	e.compare = func(_, _ []byte) error { return nil }
+	if _, err := e.verify(t.Context(), loginRequest{Password: "x"}, ""); !engine.WasRefused(err) {
+		t.Error(err)
+	}
+}
+
+// A password that was changed while it was being verified is none.
+func TestAPasswordChangedMeanwhile(t *testing.T) {
+	m := enginetest.New(t, typeOf(nil), nil)
+	var hash string
+	for i, password := range []string{"one", "two"} {
+		if r := m.Do(engine.OpWrite, "users/ann", `{"password":"`+password+`"}`); r.Status != 204 {
+			t.Fatal(r)
+		}
+		err := m.Store.View(t.Context(), func(tx *storage.Tx) error {
+			c := &engine.Call{Rows: tx.In(storage.MountRange(1)), Whole: tx, By: &m.Caller, At_: &m.At, Time: m.Now()}
+			if i == 0 {
+				found, err := new(Engine).look(c, loginRequest{Name: "ann", Password: "one"})
+				hash = found
+				return err
+			}
+			if g, err := new(Engine).grant(c, loginRequest{Name: "ann", Password: "one"}, hash); !engine.WasRefused(err) {
+				t.Errorf("%v, %v", g, err)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }
