@@ -13,10 +13,7 @@ import (
 
 func bindUnwrap(*flags) action {
 	return func(c *call) error {
-		if err := c.want(0, 1); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(0, 1)
 		if err != nil {
 			return err
 		}
@@ -55,10 +52,7 @@ func bindPrintToken(*flags) action {
 
 func bindPathHelp(*flags) action {
 	return func(c *call) error {
-		if err := c.want(1, 1); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(1, 1)
 		if err != nil {
 			return err
 		}
@@ -98,10 +92,7 @@ func bindVersion(*flags) action {
 
 func bindVersionHistory(*flags) action {
 	return func(c *call) error {
-		if err := c.want(0, 0); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(0, 0)
 		if err != nil {
 			return err
 		}

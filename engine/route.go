@@ -46,6 +46,7 @@ type RouteInfo struct {
 	Login    bool // no token is asked for
 	Grants   bool // answers a Grant: a login
 	Verifies bool // Match.Verify is to be called before the transaction
+	Lends    bool // answers a Loan, which is made after the transaction
 	Sudo     bool // the token needs sudo on the path
 	Flat     bool // data is repeated at the top level of the envelope
 	Bare     bool // data is the whole body
@@ -69,6 +70,7 @@ type Route[E any] struct {
 	exists func(*E, *Call) (bool, error)
 	who    func(*E, *Call) (Who, error)
 	verify func(*E, *Call) (func(context.Context) any, error)
+	lend   *lender[E]
 }
 
 // Doc says what the route is for, in one line.
@@ -241,6 +243,7 @@ type routed interface {
 	exists(route int, c *Call) (bool, error)
 	who(route int, c *Call) (Who, error)
 	verify(route int, c *Call) (func(context.Context) any, error)
+	create(route int, ctx context.Context, l *Loan) (*Answer, error)
 }
 
 // Run runs the route's function.

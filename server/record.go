@@ -167,7 +167,8 @@ func (x *exchange) answered(a *engine.Answer, failed error) (err error) {
 	if t := a.Auth; t != nil {
 		r.Auth = &audit.Auth{ClientToken: t.ClientToken, Accessor: t.Accessor, DisplayName: t.DisplayName, Policies: t.Policies,
 			TokenPolicies: t.TokenPolicies, Metadata: t.Metadata, EntityID: t.EntityID, TokenType: t.TokenType,
-			NumUses: t.NumUses, TokenTTL: time.Duration(t.LeaseDuration) * time.Second}
+			NumUses: t.NumUses, TokenTTL: time.Duration(t.LeaseDuration) * time.Second,
+			IdentityPolicies: t.IdentityPolicies, EntityCreated: x.entityCreated}
 	}
 	return nil
 }
@@ -208,7 +209,10 @@ func dataOf(a *engine.Answer) (json.RawMessage, error) {
 	return json.Marshal(a.Data)
 }
 
-func (x *exchange) quiet() bool { return x.noRoute == nil && !x.q.Help && x.match.Info.Quiet }
+// quiet says that the request is not recorded: it asks for how the node is.
+func (x *exchange) quiet() bool {
+	return x.noRoute == nil && !x.q.Help && (x.match.Info.Quiet || x.door.tellsStrangers(x.q.Path))
+}
 
 // fill makes the entry of what is known of the exchange.
 func (s *Server) fill(x *exchange) {
@@ -235,6 +239,7 @@ func (s *Server) fill(x *exchange) {
 	}
 	e.Request.ClientTokenAccessor, e.Request.ClientID = w.Accessor, clientID(w)
 	e.Auth = authOf(w, q.Token)
+	x.auditIdentity(&e.Auth)
 	x.results = audit.PolicyResults{Allowed: x.verdict.Allowed, GrantingPolicies: x.granting[:0]}
 	at := w.NamespaceID
 	if at == "" {

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fastness-dev/fastness/access/identity"
 	"github.com/fastness-dev/fastness/access/password"
 	"github.com/fastness-dev/fastness/access/policy"
 	"github.com/fastness-dev/fastness/access/token"
@@ -20,6 +21,7 @@ import (
 	"github.com/fastness-dev/fastness/lease"
 	"github.com/fastness-dev/fastness/mount"
 	"github.com/fastness-dev/fastness/schedule"
+	"github.com/fastness-dev/fastness/server/config"
 	"github.com/fastness-dev/fastness/storage"
 	"github.com/fastness-dev/fastness/storage/barrier"
 	"github.com/fastness-dev/fastness/sys"
@@ -36,6 +38,8 @@ type Options struct {
 	LogLevel *slog.LevelVar
 	LogTap   *LogTap          // what Logger writes through; nil lets nobody follow the log
 	Clock    func() time.Time // nil is time.Now
+	// Telemetry says how metrics are named and which are told.
+	Telemetry config.Telemetry
 	// Seed adds mounts to a new cluster.
 	Seed func(tx *storage.Tx, mounts *mount.Mounts) error
 }
@@ -46,6 +50,7 @@ type Server struct {
 	barrier  *barrier.Barrier
 	mounts   *mount.Mounts
 	tokens   *token.Store
+	leases   *lease.Store
 	policies *policy.Store
 	audit    *audit.Broker
 	wrapping *cubbyhole.Wrapping
@@ -61,6 +66,8 @@ type Server struct {
 
 	sysInstance engine.Instance // for a sealed node, which has no mount table
 	sysLive     *mount.Live
+
+	identities *identity.Store // whose tokens they are
 
 	upkeep sync.Mutex
 	stop   context.CancelFunc // of the unsealed node's upkeep
@@ -84,25 +91,28 @@ func New(o Options) (*Server, error) {
 		o.LogTap = NewLogTap()
 	}
 	s := &Server{barrier: barrier.New(), policies: policy.NewStore(), logger: o.Logger, level: o.LogLevel, logs: o.LogTap, clock: o.Clock, version: o.Settings.Version}
-	s.metrics = newMetrics(s)
+	s.metrics = newMetrics(s, o.Telemetry)
 	s.audit = audit.NewBroker(o.Clock)
 	s.tokens = token.New(token.Options{Barrier: s.barrier, Now: o.Clock, DefaultTTL: o.Settings.DefaultTTL, MaxTTL: o.Settings.MaxTTL,
 		OnRevoke: s.revoked, Renewing: s.renewing, Namespaces: spaces{s},
+		IdentityPolicies: s.identityPolicies, AliasEntity: s.aliasEntity,
 		PolicyExists: func(tx *storage.Tx, name string) (bool, error) {
 			p, err := s.policies.Get(tx, name)
 			return p != nil, err
 		}})
+	s.identities = s.newIdentities()
+	s.leases = &lease.Store{Tokens: s.tokens, Loans: loans{s}, Now: o.Clock}
 	s.wrapping = &cubbyhole.Wrapping{Tokens: s.tokens}
 	var err error
 	s.store, err = storage.Open(storage.Options{State: o.State, Log: o.Log, Sealer: s.barrier, Logger: o.Logger})
 	if err != nil {
 		return nil, fmt.Errorf("open storage: %w", err)
 	}
-	s.sys = sys.New(&sys.System{Store: s.store, Barrier: s.barrier, Policies: s.policies, Tokens: s.tokens,
+	s.sys = sys.New(&sys.System{Store: s.store, Barrier: s.barrier, Policies: s.policies, Tokens: s.tokens, Leases: s.leases,
 		Audit: s.audit, Wrapping: s.wrapping, Logger: o.Logger, Settings: o.Settings,
-		Unsealed: s.unsealed, Sealing: s.sealing, Node: s})
+		Held: s.Held, Unmounted: s.unmounted, Unsealed: s.unsealed, Sealing: s.sealing, Node: s})
 	system := s.sys.Type()
-	types := append([]engine.Type{system, s.tokens.Type(), cubbyhole.Type()}, o.Engines...)
+	types := append([]engine.Type{system, s.tokens.Type(), cubbyhole.Type(), s.identities.Type()}, o.Engines...)
 	s.mounts = mount.New(types, o.Settings.DefaultTTL, o.Settings.MaxTTL)
 	s.sys.Mounts = s.mounts
 	if o.Seed != nil {
@@ -123,9 +133,13 @@ func (s *Server) System() *sys.System { return s.sys }
 
 // Handler answers the API with the limits of one listener.
 func (s *Server) Handler(limits wire.Limits) http.Handler {
+	return s.handler(&door{limits: limits})
+}
+
+func (s *Server) handler(d *door) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer s.recovered(w, r)
-		s.serve(w, r, limits)
+		s.serve(w, r, d)
 	})
 }
 
@@ -168,13 +182,20 @@ func (s *Server) unsealed(ctx context.Context) error {
 	s.stop = stop
 	handlers := s.tokens.Handlers()
 	handlers[kindMount] = s.mountJob
+	maps.Copy(handlers, s.identities.Handlers())
+	handlers[sys.KindEnd] = s.sys.EndMount
 	handlers[mount.KindDelete] = s.sys.FinishNamespace
-	maps.Copy(handlers, (&lease.Store{Tokens: s.tokens, Now: s.clock}).Handlers())
-	runner := &schedule.Runner{Store: s.store, Now: s.clock, Handlers: handlers}
+	maps.Copy(handlers, s.leases.Handlers())
+	runner := &schedule.Runner{Store: s.store, Now: s.clock, Handlers: handlers, GiveUp: s.leases.GiveUp(),
+		Workers: dueWorkers, PerMount: dueWorkers / 8, Logger: s.logger}
 	s.ended.Go(func() { runner.Run(run) })
 	s.ended.Go(func() { s.rotateKeys(run) })
 	return nil
 }
+
+// dueWorkers is how many jobs of the schedule run at a time; most of their time
+// goes into waiting, for the disk or for what a mount has to reach.
+const dueWorkers = 64
 
 // sealing ends it.
 func (s *Server) sealing() {
@@ -186,6 +207,7 @@ func (s *Server) sealing() {
 	}
 	s.ended.Wait()
 	s.tokens.Forget()
+	s.identities.Drop()
 	last := s.inflight.last()
 	s.closing.Go(func() {
 		s.inflight.drain(last, lastAnswers)
@@ -215,6 +237,9 @@ func (s *Server) rotateKeys(ctx context.Context) {
 
 // revoked removes what ends with a token.
 func (s *Server) revoked(tx *storage.Tx, e *token.Entry) error {
+	if err := s.leases.EndOwner(tx, e.ID); err != nil {
+		return err
+	}
 	table, err := s.mounts.Table(tx)
 	if err != nil {
 		return err

@@ -21,6 +21,7 @@ import (
 	"github.com/fastness-dev/fastness/audit"
 	"github.com/fastness-dev/fastness/cubbyhole"
 	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/lease"
 	"github.com/fastness-dev/fastness/mount"
 	"github.com/fastness-dev/fastness/storage"
 	"github.com/fastness-dev/fastness/storage/barrier"
@@ -35,11 +36,18 @@ type System struct {
 	Mounts   *mount.Mounts
 	Policies *policy.Store
 	Tokens   *token.Store
+	Leases   *lease.Store
 	Audit    *audit.Broker
 	Wrapping *cubbyhole.Wrapping
 	Logger   *slog.Logger
 	Settings Settings
 
+	// Held says what the holder of a token may do; nil goes by the policies of
+	// the token alone.
+	Held func(tx *storage.Tx, e *token.Entry) (*policy.Held, error)
+	// Unmounted, if set, removes what others keep about a mount that is gone, in
+	// the transaction that disables it.
+	Unmounted func(tx *storage.Tx, e *mount.Entry) error
 	// Unsealed is called after the keys are in memory and before the unseal is
 	// answered; Sealing before they are dropped.
 	Unsealed func(ctx context.Context) error
@@ -71,7 +79,8 @@ type Settings struct {
 	DefaultTTL      time.Duration
 	MaxTTL          time.Duration
 	LogLevel        string
-	UnauthMetrics   bool
+	NoPrometheus    bool // sys/metrics tells nothing in Prometheus' format
+	AuditPrefixes   bool // an audit device may be enabled with a prefix
 	Sanitized       any  // the configuration without its secrets
 	UnauthRekey     bool // rekey and generate-root need no token, as Vault 1.x has it
 	RootToken       string

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -54,6 +55,9 @@ func Envelope(q *Request, info *engine.RouteInfo, mountType string, a *engine.An
 	}
 	env := api.Answer{RequestID: q.ID, Data: data, Warnings: warnings, Auth: a.Auth, WrapInfo: a.Wrap,
 		LeaseDuration: int64(a.LeaseDuration / time.Second), MountType: mountType}
+	if l := a.Lease; l != nil {
+		env.LeaseID, env.LeaseDuration, env.Renewable = l.ID, int64(l.Duration.Round(time.Second)/time.Second), l.Renewable
+	}
 	if a.Wrap != nil {
 		env.RequestID, env.MountType = "", "" // as Vault: who unwraps has a request of its own
 	}
@@ -131,6 +135,8 @@ func Refusal(err error) *api.Error {
 	switch {
 	case errors.As(err, &e):
 		return e
+	case errors.Is(err, context.DeadlineExceeded): // max_request_duration
+		return &api.Error{Status: http.StatusInternalServerError, Errors: []string{"context deadline exceeded"}}
 	case errors.Is(err, storage.ErrSealed):
 		return &api.Error{Status: http.StatusServiceUnavailable, Errors: []string{"Vault is sealed"}}
 	case errors.Is(err, storage.ErrFull):

@@ -384,3 +384,38 @@ func TestCVE_2025_4166_CredentialsQuoted(t *testing.T) {
 	}
 	shown(t, "the audit", string(text))
 }
+
+// Roles, secret-ids, users and password policies of one namespace are unknown in
+// another, whose mounts have the same paths.
+func TestCVE_2026_45808_LoginsOfAnotherNamespace(t *testing.T) {
+	w := open(t)
+	w.methods()
+	in := []string{"X-Vault-Namespace", "team"}
+	w.want(w.do(w.root, http.MethodPost, "sys/namespaces/team", ``), 200)
+	for _, kind := range []string{"approle", "userpass"} {
+		w.want(w.do(w.root, http.MethodPost, "sys/auth/"+kind, `{"type":"`+kind+`"}`, in...), 204)
+	}
+	made := w.want(w.do(w.root, http.MethodPost, "auth/approle/role/app/secret-id", `{}`), 200)
+	var id struct {
+		Accessor string `json:"secret_id_accessor"`
+	}
+	if err := json.Unmarshal(made.Data, &id); err != nil {
+		t.Fatal(err)
+	}
+	w.want(w.do(w.root, http.MethodPut, "sys/policies/password/pin", `{"policy":"length = 4\nrule \"charset\" { charset = \"01\" }"}`), 204)
+	w.want(w.do("", http.MethodPost, "auth/approle/login", roleLogin, in...), 400)
+	w.want(w.do("", http.MethodPost, "auth/userpass/login/ann", userLogin, in...), 400)
+	w.want(w.do(w.root, http.MethodGet, "auth/approle/role/app", "", in...), 404)
+	w.want(w.do(w.root, http.MethodPost, "auth/approle/role/app", `{"role_id":"app"}`, in...), 204)
+	w.want(w.do("", http.MethodPost, "auth/approle/login", roleLogin, in...), 400)
+	w.want(w.do(w.root, http.MethodPost, "auth/approle/role/app/secret-id/lookup", `{"secret_id":"secret"}`, in...), 204)
+	w.want(w.do(w.root, http.MethodPost, "auth/approle/role/app/secret-id-accessor/lookup", `{"secret_id_accessor":"`+id.Accessor+`"}`, in...), 404)
+	w.want(w.do(w.root, http.MethodGet, "sys/policies/password/pin/generate", "", in...), 404)
+
+	w.want(w.do(w.root, http.MethodPost, "auth/approle/role/app/custom-secret-id", `{"secret_id":"theirs"}`, in...), 200)
+	w.want(w.do("", http.MethodPost, "auth/approle/login", `{"role_id":"app","secret_id":"theirs"}`), 400)
+	theirs := w.want(w.do("", http.MethodPost, "auth/approle/login", `{"role_id":"app","secret_id":"theirs"}`, in...), 200).Auth.ClientToken
+	w.want(w.do(theirs, http.MethodGet, "auth/token/lookup-self", "", in...), 200)
+	w.want(w.do(theirs, http.MethodGet, "auth/token/lookup-self", ""), 403)
+	w.want(w.do("", http.MethodPost, "auth/approle/login", roleLogin), 200)
+}
