@@ -145,6 +145,7 @@ func (c Command) run(ctx context.Context, f *flags) error {
 		o.Settings.RootToken = f.devRoot
 		o.Seed = seedDev(f)
 	}
+	o.Lockouts = lockouts(conf, c.Getenv)
 	s, err := New(o)
 	if err != nil {
 		return err

@@ -22,6 +22,7 @@ type metrics struct {
 	shows    func(name string) bool
 	requests [5]prometheus.Observer // by operation
 	refused  prometheus.Counter
+	overRate prometheus.Counter
 }
 
 func newMetrics(s *Server, t config.Telemetry) *metrics {
@@ -36,10 +37,11 @@ func newMetrics(s *Server, t config.Telemetry) *metrics {
 	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: prefix + "_core_handle_request_seconds",
 		Help: "Time to answer a request, in seconds.", Buckets: prometheus.ExponentialBuckets(0.0001, 4, 8)}, []string{"operation"})
 	m.refused = prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "_core_refused_requests_total", Help: "Requests answered with an error."})
+	m.overRate = prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "_quota_rate_limit_violation", Help: "Requests refused for their rate."})
 	gauge := func(name, help string, f func() float64) {
 		ours.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
 	}
-	ours.MustRegister(seconds, m.refused)
+	ours.MustRegister(seconds, m.refused, m.overRate)
 	for op := engine.OpRead; op <= engine.OpPatch; op++ {
 		m.requests[op] = seconds.WithLabelValues(op.String())
 	}

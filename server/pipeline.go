@@ -49,6 +49,7 @@ type exchange struct {
 	outcome any         // of the part of a login that is outside of the transaction
 	calls   engine.Call // what call points to
 	identified
+	rated
 	record
 }
 
@@ -89,14 +90,21 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange)
 	if !s.sys.Serving() {
 		return s.answerSealed(ctx, w, x)
 	}
+	if err := s.withinRate(ctx, w, x); err != nil {
+		return nil, err
+	}
 	mode := storage.ReadOnly
 	if x.q.Op != engine.OpRead && x.q.Op != engine.OpList {
 		// Who asks is looked at before what they sent is read.
 		if err := s.store.View(ctx, func(tx *storage.Tx) error { return s.greet(tx, x) }); err != nil {
 			return nil, err
 		}
-		if err := x.q.ReadBody(w, x.door.limits); err != nil {
+		bad := x.q.ReadBody(w, x.door.limits)
+		if err := s.roleWithinRate(ctx, w, x); err != nil {
 			return nil, err
+		}
+		if bad != nil {
+			return nil, bad
 		}
 		if x.noRoute == nil {
 			mode = x.match.Info.Mode
@@ -214,7 +222,7 @@ func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.
 		x.call.Whole = nil
 		return nil, nil
 	}
-	a, err := x.act()
+	a, err := s.attempt(tx, x)
 	switch {
 	case err != nil:
 		return nil, err
@@ -295,6 +303,7 @@ func (x *exchange) public() bool {
 
 // authenticate finds who asks. A route for everyone asks nobody.
 func (s *Server) authenticate(tx *storage.Tx, x *exchange) error {
+	x.who = nil // a login that is run again has named whom it let in before
 	if x.public() && !x.q.Help && !x.forAnother() {
 		return nil
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/fastness-dev/fastness/access/identity"
 	"github.com/fastness-dev/fastness/access/password"
 	"github.com/fastness-dev/fastness/access/policy"
+	"github.com/fastness-dev/fastness/access/quota"
 	"github.com/fastness-dev/fastness/access/token"
 	"github.com/fastness-dev/fastness/audit"
 	"github.com/fastness-dev/fastness/cubbyhole"
@@ -38,6 +39,7 @@ type Options struct {
 	LogLevel *slog.LevelVar
 	LogTap   *LogTap          // what Logger writes through; nil lets nobody follow the log
 	Clock    func() time.Time // nil is time.Now
+	Lockouts Lockouts
 	// Telemetry says how metrics are named and which are told.
 	Telemetry config.Telemetry
 	// Seed adds mounts to a new cluster.
@@ -54,6 +56,8 @@ type Server struct {
 	policies *policy.Store
 	audit    *audit.Broker
 	wrapping *cubbyhole.Wrapping
+	limits   *quota.Limits
+	lockouts Lockouts
 	sys      *sys.System
 	due      dueIndex
 	inflight inflight
@@ -91,6 +95,7 @@ func New(o Options) (*Server, error) {
 		o.LogTap = NewLogTap()
 	}
 	s := &Server{barrier: barrier.New(), policies: policy.NewStore(), logger: o.Logger, level: o.LogLevel, logs: o.LogTap, clock: o.Clock, version: o.Settings.Version}
+	s.limits, s.lockouts = quota.NewLimits(), o.Lockouts
 	s.metrics = newMetrics(s, o.Telemetry)
 	s.audit = audit.NewBroker(o.Clock)
 	s.tokens = token.New(token.Options{Barrier: s.barrier, Now: o.Clock, DefaultTTL: o.Settings.DefaultTTL, MaxTTL: o.Settings.MaxTTL,
@@ -109,7 +114,7 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("open storage: %w", err)
 	}
 	s.sys = sys.New(&sys.System{Store: s.store, Barrier: s.barrier, Policies: s.policies, Tokens: s.tokens, Leases: s.leases,
-		Audit: s.audit, Wrapping: s.wrapping, Logger: o.Logger, Settings: o.Settings,
+		Audit: s.audit, Wrapping: s.wrapping, Limits: s.limits, Logger: o.Logger, Settings: o.Settings,
 		Held: s.Held, Unmounted: s.unmounted, Unsealed: s.unsealed, Sealing: s.sealing, Node: s})
 	system := s.sys.Type()
 	types := append([]engine.Type{system, s.tokens.Type(), cubbyhole.Type(), s.identities.Type()}, o.Engines...)
@@ -185,6 +190,7 @@ func (s *Server) unsealed(ctx context.Context) error {
 	maps.Copy(handlers, s.identities.Handlers())
 	handlers[sys.KindEnd] = s.sys.EndMount
 	handlers[mount.KindDelete] = s.sys.FinishNamespace
+	handlers[quota.KindLockout] = quota.Expire(s.clock)
 	maps.Copy(handlers, s.leases.Handlers())
 	runner := &schedule.Runner{Store: s.store, Now: s.clock, Handlers: handlers, GiveUp: s.leases.GiveUp(),
 		Workers: dueWorkers, PerMount: dueWorkers / 8, Logger: s.logger}

@@ -53,7 +53,7 @@ var (
 	Aliases    = Range{ID: 16, Kind: Flat}                 // what finds an entity: name, alias, id before a merge
 	TokenRoles = Range{ID: 17, Kind: Tree}                 // roles of tokens
 	Quotas     = Range{ID: 18, Kind: Tree, Global: true}   // quotas by name
-	Lockouts   = Range{ID: 19, Kind: Flat}                 // failed logins by mount and alias
+	Lockouts   = Range{ID: 19, Kind: Tree}                 // failed logins by mount and alias; who is locked out
 	MFA        = Range{ID: 20, Kind: Tree}                 // methods, enforcements, secrets of entities
 	Members    = Range{ID: 21, Kind: Ordered}              // group -> entity
 	Controls   = Range{ID: 22, Kind: Flat}                 // requests that wait for approval

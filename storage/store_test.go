@@ -343,6 +343,20 @@ func TestDerivedFollowsItsRange(t *testing.T) {
 	if n := get(); n != 2 || builds != 2 {
 		t.Fatalf("after a change: value %d, built %d times", n, builds)
 	}
+	latest := func() int {
+		n, err := d.Latest(ctx, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	put(t, s, "c", "1")
+	if a, b := latest(), latest(); a != 3 || b != 3 || builds != 3 {
+		t.Fatalf("the latest is %d, then %d, built %d times", a, b, builds)
+	}
+	if n := testing.AllocsPerRun(100, func() { latest() }); n > 0 && !racing {
+		t.Errorf("looking at what did not change makes %.0f allocations", n)
+	}
 }
 
 // A cached read of a row makes a bounded number of allocations.

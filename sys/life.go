@@ -371,6 +371,9 @@ func (s *System) lock() {
 	s.Store.Forget()
 	s.Mounts.Drop()
 	s.Policies.Drop()
+	if s.Limits != nil {
+		s.Limits.Drop()
+	}
 }
 
 // sealNow seals for who was asked for a token. Nobody is while the node is

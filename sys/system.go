@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/fastness-dev/fastness/access/policy"
+	"github.com/fastness-dev/fastness/access/quota"
 	"github.com/fastness-dev/fastness/access/token"
 	"github.com/fastness-dev/fastness/audit"
 	"github.com/fastness-dev/fastness/cubbyhole"
@@ -39,6 +40,7 @@ type System struct {
 	Leases   *lease.Store
 	Audit    *audit.Broker
 	Wrapping *cubbyhole.Wrapping
+	Limits   *quota.Limits // nil limits no rates
 	Logger   *slog.Logger
 	Settings Settings
 
