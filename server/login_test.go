@@ -39,6 +39,10 @@ func (g *gate) verify(_ context.Context, req gateRequest, want string) (string, 
 	return req.Name, nil
 }
 
+func (g *gate) who(_ engine.View, req gateRequest) (engine.Who, error) {
+	return engine.Who{Alias: req.Name}, nil
+}
+
 func (g *gate) grant(tx engine.Tx, _ gateRequest, name string) (*engine.Grant, error) {
 	g.granted++
 	if _, err := tx.Get("row"); err != nil {
@@ -56,10 +60,10 @@ func (g *gate) write(tx engine.Tx, _ bumpRequest) (engine.None, error) {
 }
 
 func (g *gate) typ() engine.Type {
-	return (&engine.Spec[gate]{Name: "gate", Kind: engine.Auth,
+	return (&engine.Spec[gate]{Name: "userpass", Kind: engine.Auth, // of a type that locks out
 		Open: func(engine.Mount) (*gate, error) { return g, nil },
 		Routes: engine.Routes[gate]{
-			engine.VerifiedLogin("login/{name}", (*gate).look, (*gate).verify, (*gate).grant),
+			engine.Named(engine.VerifiedLogin("login/{name}", (*gate).look, (*gate).verify, (*gate).grant), (*gate).who),
 			engine.Write("bump", (*gate).write),
 		}}).Type()
 }
@@ -69,7 +73,7 @@ func (g *gate) typ() engine.Type {
 func TestALoginIsVerifiedOnce(t *testing.T) {
 	g := &gate{}
 	w := openWith(t, func(o *server.Options) { o.Engines = append(o.Engines, g.typ()) })
-	w.want(w.do(w.root, http.MethodPost, "sys/auth/gate", `{"type":"gate"}`), 204)
+	w.want(w.do(w.root, http.MethodPost, "sys/auth/gate", `{"type":"userpass"}`), 204)
 	g.bump = func() { w.want(w.do(w.root, http.MethodPost, "auth/gate/bump", ""), 204) }
 	a := w.want(w.do("", http.MethodPost, "auth/gate/login/ann", `{"word":"open"}`), 200)
 	if g.verified != 1 || g.granted != 2 {
@@ -86,6 +90,21 @@ func TestALoginIsVerifiedOnce(t *testing.T) {
 	if wrapped.WrapInfo.Token == "" || wrapped.Auth.ClientToken != "" {
 		t.Errorf("a wrapped login answers %+v", wrapped)
 	}
+}
+
+// Who is locked out is not verified: guessing on costs the server nothing.
+func TestWhoIsLockedOutIsNotVerified(t *testing.T) {
+	g := &gate{}
+	w := openWith(t, func(o *server.Options) { o.Engines = append(o.Engines, g.typ()) })
+	w.want(w.do(w.root, http.MethodPost, "sys/auth/gate", `{"type":"userpass"}`), 204)
+	for range 5 {
+		w.want(w.do("", http.MethodPost, "auth/gate/login/ann", `{"word":"shut"}`), 400)
+	}
+	w.want(w.do("", http.MethodPost, "auth/gate/login/ann", `{"word":"open"}`), 403)
+	if g.verified != 5 || g.granted != 0 {
+		t.Errorf("verified %d times and granted %d times, want 5 and 0", g.verified, g.granted)
+	}
+	w.want(w.do("", http.MethodPost, "auth/gate/login/bob", `{"word":"open"}`), 200)
 }
 
 type drawRequest struct {

@@ -268,6 +268,9 @@ func (s *Server) verify(ctx context.Context, x *exchange) error {
 		if err := s.admit(tx, x); err != nil {
 			return err
 		}
+		if _, _, err := s.listening(tx, x); err != nil {
+			return err // who is locked out costs nothing
+		}
 		outside, err = x.match.Verify(x.call)
 		return err
 	})
@@ -303,7 +306,6 @@ func (x *exchange) public() bool {
 
 // authenticate finds who asks. A route for everyone asks nobody.
 func (s *Server) authenticate(tx *storage.Tx, x *exchange) error {
-	x.who = nil // a login that is run again has named whom it let in before
 	if x.public() && !x.q.Help && !x.forAnother() {
 		return nil
 	}

@@ -265,6 +265,7 @@ func TestCVE_2026_46405_TokensOfRefusedLogins(t *testing.T) {
 func TestSecretIDUsesUnderRaces(t *testing.T) {
 	w := open(t)
 	w.methods()
+	w.want(w.do(w.root, http.MethodPost, "sys/auth/approle/tune", `{"user_lockout_config":{"lockout_disable":true}}`), 204)
 	w.want(w.do(w.root, http.MethodPost, "auth/approle/role/some", `{"role_id":"some","secret_id_num_uses":5}`), 204)
 	w.want(w.do(w.root, http.MethodPost, "auth/approle/role/some/custom-secret-id", `{"secret_id":"one"}`), 200)
 	w.want(w.do(w.root, http.MethodPost, "auth/approle/role/some/custom-secret-id", `{"secret_id":"two"}`), 200)
