@@ -420,3 +420,42 @@ func TestCVE_2026_45808_LoginsOfAnotherNamespace(t *testing.T) {
 	w.want(w.do(theirs, http.MethodGet, "auth/token/lookup-self", ""), 403)
 	w.want(w.do("", http.MethodPost, "auth/approle/login", roleLogin), 200)
 }
+
+// Failures count against whom they are about, however the name is spelt, and as
+// many as a lockout allows are all, also when they come at once. Where a name is
+// told apart by case, as a role-id is, other spellings are other names.
+func TestCVE_2025_6004_LockoutBySpelling(t *testing.T) {
+	w := open(t)
+	w.methods()
+	spellings := []string{"ann", "ANN", "Ann", "aNN", "anN", "AnN", "aNn", "ANn"}
+	var wg sync.WaitGroup
+	var tried atomic.Int64
+	for i := range 24 {
+		wg.Go(func() {
+			if a := w.do("", http.MethodPost, "auth/userpass/login/"+spellings[i%len(spellings)], `{"password":"wrong"}`); a.Status == 400 {
+				tried.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if n := tried.Load(); n != 5 {
+		t.Errorf("%d guesses were told that they are wrong, want 5", n)
+	}
+	for _, name := range spellings {
+		if a := w.do("", http.MethodPost, "auth/userpass/login/"+name, userLogin); a.Status != 403 {
+			t.Errorf("%s logs in although it is locked out: status %d", name, a.Status)
+		}
+	}
+	for _, name := range []string{"ann%20", "%20ann", "ann%09", "%C3%A5nn", "ann%00", "ann/", "ann."} { // no names at all
+		if a := w.do("", http.MethodPost, "auth/userpass/login/"+name, userLogin); a.Status == 200 {
+			t.Errorf("%s logs in", name)
+		}
+	}
+	for range 5 {
+		w.want(w.do("", http.MethodPost, "auth/approle/login", `{"role_id":"app","secret_id":"wrong"}`), 400)
+	}
+	w.want(w.do("", http.MethodPost, "auth/approle/login", roleLogin), 403)
+	w.want(w.do("", http.MethodPost, "auth/approle/login", `{"role_id":"APP","secret_id":"secret"}`), 400)
+	w.want(w.do(w.root, http.MethodPost, "auth/userpass/users/bob", `{"password":"secret"}`), 204)
+	w.want(w.do("", http.MethodPost, "auth/userpass/login/bob", userLogin), 200)
+}
