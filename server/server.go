@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fastness-dev/fastness/access/identity"
+	"github.com/fastness-dev/fastness/access/password"
 	"github.com/fastness-dev/fastness/access/policy"
 	"github.com/fastness-dev/fastness/access/quota"
 	"github.com/fastness-dev/fastness/access/token"
@@ -283,5 +284,5 @@ func (s *Server) mountJob(tx *storage.Tx, j schedule.Job) error {
 	}
 	job, id, _ := strings.Cut(j.ID, "\x1f")
 	return l.Instance.Job(&engine.Call{Whole: tx, Rows: tx.In(l.Range()), Ctx: tx.Context(), By: &engine.Caller{},
-		At_: &l.Mount, Time: s.now(), Scheduler: s.due}, job, id)
+		At_: &l.Mount, Time: s.now(), Scheduler: s.due, Passwords: password.Store{}}, job, id)
 }
