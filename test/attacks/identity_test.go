@@ -115,6 +115,13 @@ func TestCVE_2025_64761_RootPolicyOfAnIdentity(t *testing.T) {
 	if n := len(w.grantors("/identity/")); n != len(paths) {
 		t.Errorf("%d routes take policies, %d are attacked", n, len(paths))
 	}
+	for at := range w.grantors("/") {
+		// Those of roles have TestCVE_2025_5999_RootPolicyOfARole; sys/ takes the
+		// text of policies, not their names.
+		if under, _, _ := strings.Cut(at[0], "/"); under != "auth" && under != "identity" && !strings.HasPrefix(at[0], "sys/polic") {
+			t.Errorf("%s takes %s, and no test attacks it", at[0], at[1])
+		}
+	}
 	for path, id := range paths {
 		thing, name := entity, "ann"
 		if strings.Contains(path, "group") {
