@@ -156,10 +156,8 @@ func (tx *Tx) get(key []byte, sealed bool) ([]byte, error) {
 			}
 			return w.value, nil
 		}
-		for _, d := range tx.writes.drops {
-			if d.holds(key) {
-				return nil, nil
-			}
+		if tx.dropped(key) {
+			return nil, nil
 		}
 		tx.reads[string(key)] = struct{}{}
 	}
@@ -230,6 +228,16 @@ func (b *buffer) drop(s span) {
 	b.note(s.from)
 }
 
+// dropped says whether the transaction has dropped the stretch of a row.
+func (tx *Tx) dropped(key []byte) bool {
+	for _, d := range tx.writes.drops {
+		if d.holds(key) {
+			return true
+		}
+	}
+	return false
+}
+
 // scan merges own writes over the snapshot's rows of a stretch.
 func (tx *Tx) scan(s span, f func(key, value []byte, own bool) bool) error {
 	var mine []string
@@ -257,10 +265,8 @@ func (tx *Tx) scan(s span, f func(key, value []byte, own bool) bool) error {
 		if i < len(mine) && mine[i] == string(key) {
 			return true // the own write is given in its turn
 		}
-		for _, d := range tx.writes.drops {
-			if d.holds(key) {
-				return true
-			}
+		if tx.dropped(key) {
+			return true
 		}
 		more = f(key, value, false)
 		return more
