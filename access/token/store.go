@@ -53,6 +53,9 @@ type Options struct {
 	Renewing func(tx *storage.Tx, e *Entry) (*Params, error)
 	// Namespaces, if set, knows the namespaces. Without it there is only root.
 	Namespaces Namespaces
+	// AliasEntity, if set, finds or makes the entity that an alias of the token
+	// mount stands for. An error of its own refuses the token.
+	AliasEntity func(tx *storage.Tx, alias string) (entityID string, err error)
 	// PolicyExists, if set, is asked so that a caller can be warned.
 	PolicyExists func(tx *storage.Tx, name string) (bool, error)
 }
