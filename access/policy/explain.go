@@ -78,24 +78,31 @@ func (v Verdict) exactPath() string {
 	return v.query.Path
 }
 
+// maxOverruled is how many broader rules an explanation names.
+const maxOverruled = 5
+
 // overruled names the broader rules that would have granted the request: that
 // only the most specific match counts is what surprises people most.
 func (v Verdict) overruled() string {
 	both := v.query.Op == List || v.query.Op == Scan
+	path := strings.TrimLeft(v.query.Path, "/")
+	if both {
+		path = strings.TrimSuffix(path, "/")
+	}
+	var ranks []int
+	v.acl.trie.each(path, both, func(rank int) { ranks = append(ranks, rank) })
+	slices.Sort(ranks)
 	var would []string
-	for _, r := range slices.Backward(v.acl.ranked) {
+	for _, rank := range slices.Backward(slices.Compact(ranks)) {
+		r := v.acl.ranked[rank-1]
 		if r == v.rule || !r.caps.Has(v.query.Op.needs()) {
 			continue
 		}
-		var t trie
-		t.add(r.pattern, 1)
-		path := v.query.Path
-		if both {
-			path = strings.TrimSuffix(path, "/")
+		if len(would) == maxOverruled {
+			would = append(would, "others")
+			break
 		}
-		if t.find(path, both, 0) == 1 {
-			would = append(would, fmt.Sprintf("path %q in %s", r.text, r.where(nil)))
-		}
+		would = append(would, fmt.Sprintf("path %q in %s", r.text, r.where(nil)))
 	}
 	if would == nil {
 		return ""

@@ -1,0 +1,258 @@
+package policy
+
+import (
+	"cmp"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// A Change is what one set of policies gives and another does not, at the paths
+// of one pattern, as far as no more special pattern decides there.
+type Change struct {
+	Path   string   `json:"path"`
+	Gained []string `json:"gained,omitempty"` // capabilities
+	Lost   []string `json:"lost,omitempty"`
+	// Conditions says that parameters, wrapping or consent are judged in another
+	// way than before.
+	Conditions bool `json:"conditions_changed,omitempty"`
+}
+
+// Compare lists what changes for somebody whose policies were compiled to old
+// and are to new, in the order of paths. Every path at which a capability is
+// gained or lost is matched by the path of a Change that says so.
+func Compare(old, new *ACL) []Change {
+	at := map[decided][]pattern{} // where the same rules decide, the broadest patterns
+	for _, probe := range probes(old, new) {
+		d := decided{old.at(probe, false), old.at(probe, true), new.at(probe, false), new.at(probe, true)}
+		p := newPattern(asPattern(probe))
+		if slices.ContainsFunc(at[d], func(q pattern) bool { return q.covers(p) }) {
+			continue
+		}
+		at[d] = append(slices.DeleteFunc(at[d], p.covers), p)
+	}
+	var out []Change
+	for d, patterns := range at {
+		c := d.change()
+		if c.Gained == nil && c.Lost == nil && !c.Conditions {
+			continue
+		}
+		for _, p := range patterns {
+			c.Path = p.text
+			out = append(out, c)
+		}
+	}
+	all := slices.Clone(out)
+	out = slices.DeleteFunc(out, func(c Change) bool { return slices.ContainsFunc(all, c.followsFrom) })
+	slices.SortFunc(out, func(a, b Change) int {
+		return cmp.Or(cmp.Compare(a.Path, b.Path), slices.Compare(a.Gained, b.Gained), slices.Compare(a.Lost, b.Lost), compareBool(a.Conditions, b.Conditions))
+	})
+	return slices.CompactFunc(out, func(a, b Change) bool { return reflect.DeepEqual(a, b) })
+}
+
+// followsFrom says whether a change is no news beside another: that a/* may be
+// listed says so of a.
+func (c Change) followsFrom(o Change) bool {
+	for _, list := range []struct{ of, in []string }{{c.Gained, o.Gained}, {c.Lost, o.Lost}} {
+		for _, word := range list.of {
+			if word != "list" && word != "scan" || !slices.Contains(list.in, word) {
+				return false
+			}
+		}
+	}
+	return !c.Conditions && c.Path != o.Path && newPattern(o.Path).covers(newPattern(c.Path+"/"))
+}
+
+// covers says whether every path that q matches is matched by p.
+func (p pattern) covers(q pattern) bool {
+	both, ok := meet(p, q)
+	alone, _ := meet(q, q)
+	return ok && both == alone
+}
+
+// decided are the rules that decide about a path, for listings and for the rest.
+type decided struct{ old, oldList, new, newList *rule }
+
+func (d decided) change() (c Change) {
+	before, after := capsOf(d.old, d.oldList), capsOf(d.new, d.newList)
+	if gained := after &^ before; gained != 0 {
+		c.Gained = gained.Names()
+	}
+	if lost := before &^ after; lost != 0 {
+		c.Lost = lost.Names()
+	}
+	c.Conditions = before&after != 0 && !d.old.sameLimits(d.new)
+	return c
+}
+
+// rootRule stands for what the root policy says.
+var rootRule = &rule{pattern: newPattern("*"), caps: (1<<capCount - 1) &^ Deny}
+
+func (a *ACL) at(path string, both bool) *rule {
+	if a.root {
+		return rootRule
+	}
+	return a.match(path, both)
+}
+
+// capsOf is what the rules that decide give; listings are decided apart.
+func capsOf(r, list *rule) (c Caps) {
+	if r != nil && r.caps != Deny {
+		c = r.caps &^ (CanList | CanScan)
+	}
+	if list != nil && list.caps != Deny {
+		c |= list.caps & (CanList | CanScan)
+	}
+	return c
+}
+
+func (r *rule) sameLimits(o *rule) bool {
+	if r == nil || o == nil {
+		return r == o
+	}
+	return r.minWrap == o.minWrap && r.maxWrap == o.maxWrap && slices.Equal(r.required, o.required) && slices.Equal(r.mfa, o.mfa) &&
+		sameParams(r.allowed, o.allowed) && sameParams(r.denied, o.denied) && reflect.DeepEqual(r.controls, o.controls)
+}
+
+func sameParams(a, b map[string][]Value) bool {
+	return len(a) == 0 && len(b) == 0 || reflect.DeepEqual(a, b)
+}
+
+// Probes are paths that stand for all paths that some patterns match: a segment
+// or an end that nobody named has a sign of its own, which no path can hold.
+const (
+	anySegment = "\x01"
+	anyEnd     = "\x02"
+)
+
+// asPattern writes a probe as people write patterns.
+func asPattern(probe string) string {
+	probe = strings.ReplaceAll(probe, anySegment, "+")
+	for strings.Contains(probe, anyEnd+"/") {
+		probe = strings.ReplaceAll(probe, anyEnd+"/"+anyEnd, anyEnd)
+	}
+	return strings.ReplaceAll(probe, anyEnd, "*")
+}
+
+// maxPairs bounds how many patterns are looked at in pairs: policies of more
+// than that are compared pattern by pattern only.
+const maxPairs = 400
+
+// probes are a path for each pattern, then one for each two patterns that can
+// match the same path: where two rules meet, another may decide than before.
+func probes(old, new *ACL) []string {
+	var patterns []pattern
+	deepest := 0
+	known := map[string]bool{}
+	add := func(text string) {
+		if !known[text] {
+			known[text] = true
+			patterns = append(patterns, newPattern(text))
+			deepest = max(deepest, strings.Count(text, "/"))
+		}
+	}
+	for _, a := range []*ACL{old, new} {
+		if a.root {
+			add("*")
+		}
+		for _, r := range a.rules() {
+			add(r.text)
+		}
+	}
+	for _, p := range slices.Clone(patterns) {
+		// A listing of a is decided by what matches a/ too: also a/* and a/+.
+		if i := strings.LastIndexByte(p.text, '/'); i > 0 && slices.Contains([]string{"", "+", "*"}, p.text[i+1:]) {
+			add(p.text[:i])
+		}
+	}
+	var paths []string
+	both := func(p, q pattern) {
+		path, ok := meet(p, q)
+		if !ok {
+			return
+		}
+		paths = append(paths, path)
+		// What a * stands for may hold slashes, so that patterns which are
+		// longer match there and shorter ones do not.
+		for at := strings.Count(path, "/"); p.glob && q.glob && at <= deepest; at++ {
+			path += "/" + anyEnd
+			paths = append(paths, path)
+		}
+	}
+	for _, p := range patterns {
+		both(p, p)
+	}
+	for i, p := range patterns {
+		for _, q := range patterns[:i] {
+			if len(patterns) <= maxPairs && !(p.exact() && q.exact()) {
+				both(p, q)
+			}
+		}
+	}
+	return paths
+}
+
+// meet is the probe for the paths that two patterns both match.
+func meet(p, q pattern) (path string, ok bool) {
+	ps, qs := strings.Split(p.body, "/"), strings.Split(q.body, "/")
+	var out []string
+	for i := 0; ; i++ {
+		pEnds, qEnds := p.glob && i == len(ps)-1, q.glob && i == len(qs)-1
+		switch {
+		case i == len(ps) && i == len(qs):
+			return strings.Join(out, "/"), true
+		case i >= len(ps) || i >= len(qs):
+			return "", false
+		case pEnds && qEnds:
+			if !strings.HasPrefix(ps[i], qs[i]) && !strings.HasPrefix(qs[i], ps[i]) {
+				return "", false
+			}
+			return strings.Join(append(out, max(ps[i], qs[i])+anyEnd), "/"), true
+		case pEnds:
+			return follow(out, ps[i], q.glob, qs[i:])
+		case qEnds:
+			return follow(out, qs[i], p.glob, ps[i:])
+		}
+		seg, ok := meetSegment(ps[i], qs[i])
+		if !ok {
+			return "", false
+		}
+		out = append(out, seg)
+	}
+}
+
+// follow ends a probe with the segments of one pattern, of which the first must
+// begin as the other does before its *.
+func follow(out []string, begin string, glob bool, segs []string) (path string, ok bool) {
+	first := segs[0]
+	switch {
+	case first == "+":
+		first = begin + anySegment
+	case !strings.HasPrefix(first, begin):
+		return "", false
+	}
+	out = append(out, first)
+	for _, s := range segs[1:] {
+		if s == "+" {
+			s = anySegment
+		}
+		out = append(out, s)
+	}
+	path = strings.Join(out, "/")
+	if glob {
+		path += anyEnd
+	}
+	return path, true
+}
+
+func meetSegment(a, b string) (string, bool) {
+	switch {
+	case a == "+" && b == "+":
+		return anySegment, true
+	case a == "+":
+		return b, true
+	case b == "+" || a == b:
+		return a, true
+	}
+	return "", false
+}
