@@ -40,6 +40,7 @@ type Auth struct {
 	Orphan           bool              `json:"orphan"`
 	MFARequirement   json.RawMessage   `json:"mfa_requirement"`
 	NumUses          int               `json:"num_uses"`
+	DisplayName      string            `json:"-"` // for the record, not the client
 }
 
 // WrapInfo stands in place of an answer that was wrapped.

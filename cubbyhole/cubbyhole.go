@@ -35,7 +35,7 @@ func Type() engine.Type {
 		Routes: engine.Routes[hole]{
 			engine.Read("{path...}", (*hole).read).Doc("Read what this token put here."),
 			engine.List("[{path...}]", (*hole).list).Doc("List what this token put here."),
-			engine.Exists(engine.Write("{path...}", (*hole).write).Doc("Put something here."), (*hole).exists),
+			engine.Exists(engine.Write("[{path...}]", (*hole).write).Doc("Put something here."), (*hole).exists),
 			engine.Delete("{path...}", (*hole).remove).Doc("Delete what this token put here."),
 		},
 	}).Type()
@@ -86,6 +86,9 @@ func (*hole) list(v engine.View, req listRequest) (engine.Keys, error) {
 }
 
 func (*hole) write(tx engine.Tx, req pathRequest) (engine.None, error) {
+	if req.Path == "" {
+		return engine.None{}, engine.Bad("missing path")
+	}
 	if len(req.Body) == 0 || string(req.Body) == "{}" || string(req.Body) == "null" {
 		return engine.None{}, engine.Bad("missing data fields")
 	}
@@ -111,7 +114,9 @@ type Wrapping struct {
 
 // wrapped is the row of a wrapped answer.
 type wrapped struct {
-	Answer   []byte        `json:"answer"` // the envelope as it would have been sent
+	Answer   []byte        `json:"answer"`           // the body as it would have been sent
+	Type     string        `json:"type,omitempty"`   // of an answer with bytes of its own; "" is an envelope
+	Status   int           `json:"status,omitempty"` // of the same
 	Path     string        `json:"path"`
 	Created  time.Time     `json:"created"`
 	TTL      time.Duration `json:"ttl"`
@@ -122,9 +127,14 @@ func rows(tx *storage.Tx) storage.Table[wrapped] {
 	return storage.In[wrapped](tx.In(storage.Wraps), "")
 }
 
-// Wrap stores an answer and returns what is sent in its place.
-func (w *Wrapping) Wrap(tx *storage.Tx, path string, answer []byte, ttl time.Duration, accessor string) (*api.WrapInfo, error) {
-	return w.put(tx, &wrapped{Answer: answer, Path: path, TTL: ttl, Accessor: accessor})
+// Wrap stores an envelope and returns what is sent in its place.
+func (w *Wrapping) Wrap(tx *storage.Tx, path string, envelope []byte, ttl time.Duration, accessor string) (*api.WrapInfo, error) {
+	return w.put(tx, &wrapped{Answer: envelope, Path: path, TTL: ttl, Accessor: accessor})
+}
+
+// WrapRaw is Wrap for an answer with bytes of its own.
+func (w *Wrapping) WrapRaw(tx *storage.Tx, path string, raw *engine.Raw, ttl time.Duration) (*api.WrapInfo, error) {
+	return w.put(tx, &wrapped{Answer: raw.Body, Type: raw.ContentType, Status: raw.Status, Path: path, TTL: ttl})
 }
 
 func (w *Wrapping) put(tx *storage.Tx, row *wrapped) (*api.WrapInfo, error) {
@@ -151,7 +161,7 @@ func Revoked(tx *storage.Tx, e *token.Entry, hole storage.Range) error {
 
 // Take hands out the answer that a token wraps, and ends the token. It is nil
 // when the token wraps nothing.
-func (w *Wrapping) Take(tx *storage.Tx, e *token.Entry) ([]byte, error) {
+func (w *Wrapping) Take(tx *storage.Tx, e *token.Entry) (*engine.Answer, error) {
 	home, err := w.Tokens.Home(tx, e)
 	if err != nil {
 		return nil, err
@@ -161,7 +171,11 @@ func (w *Wrapping) Take(tx *storage.Tx, e *token.Entry) ([]byte, error) {
 		return nil, err
 	}
 	rows(home).Delete(e.ID)
-	return row.Answer, w.Tokens.Revoke(home, e.ID)
+	a := &engine.Answer{Stored: row.Answer}
+	if row.Type != "" {
+		a = &engine.Answer{Raw: &engine.Raw{Status: row.Status, ContentType: row.Type, Body: row.Answer}}
+	}
+	return a, w.Tokens.Revoke(home, e.ID)
 }
 
 // Rewrap moves a wrapped answer to a new token of the same lifetime.

@@ -14,6 +14,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/fastness-dev/fastness/api"
@@ -88,6 +89,10 @@ type Raw struct {
 	Status      int // 0 is 200
 	ContentType string
 	Body        []byte
+	// Stream, if there is one, writes the body instead, after the answer is on
+	// record. What it writes is sent at once; it ends when the request's context
+	// does.
+	Stream func(io.Writer) error
 }
 
 // An Answer is for functions that answer more than data. Functions whose whole
@@ -101,6 +106,19 @@ type Answer struct {
 	Raw           *Raw
 	Stored        []byte // a stored answer, replayed as it was (unwrap)
 	Grant         *Grant // of a login; the server makes Auth of it
+	Loan          *Loan  // of a route that lends; the server has it made
+	Lease         *Lease // of something lent
+	// After, if set, is run after the transaction has committed and before the
+	// answer is sent: it waits for what the schedule does. Its error is
+	// answered in place of the rest.
+	After func(context.Context) error
+}
+
+// A Lease is what an answer says of the lease of what it hands out.
+type Lease struct {
+	ID        string
+	Duration  time.Duration
+	Renewable bool
 }
 
 // Keys is the answer of a List. Empty is 404, as Vault answers.
@@ -166,6 +184,10 @@ type Instance interface {
 	// Renew asks an auth method about a token that it gave. A nil Grant leaves
 	// the token's terms as they were.
 	Renew(c *Call, r Renewal) (*Grant, error)
+	// Undo ends something lent, if it is there.
+	Undo(c *Call, l *Loan) error
+	// Extend tells something lent that it lasts until a time.
+	Extend(c *Call, l *Loan, until time.Time) error
 }
 
 // Type compiles the spec. It panics when two routes claim one path or a

@@ -28,15 +28,19 @@ type everything struct {
 	Preset int               `json:"preset" default:"7"`
 }
 
-// instance opens an engine whose one route notes what it was asked.
+// instance opens an engine whose routes note what they were asked, and answer
+// only when that had a text.
 func instance(t *testing.T, patterns ...string) (engine.Instance, *everything) {
 	t.Helper()
 	got := &everything{}
 	var routes engine.Routes[sample]
 	for _, p := range patterns {
-		routes = append(routes, engine.Compute(p, func(_ *sample, _ engine.View, req everything) (engine.None, error) {
+		routes = append(routes, engine.Compute(p, func(_ *sample, _ engine.View, req everything) (*engine.Answer, error) {
 			*got = req
-			return engine.None{}, nil
+			if req.Text == "" {
+				return nil, nil
+			}
+			return &engine.Answer{}, nil
 		}))
 	}
 	in, err := (&engine.Spec[sample]{Name: "sample", Kind: engine.Secret, Routes: routes}).Type().Open(engine.Mount{})
@@ -137,6 +141,10 @@ func TestUnknownAndReplacedParametersAreTold(t *testing.T) {
 	}
 	if !reflect.DeepEqual(c.Warnings, want) || got.Name != "x" || got.Text != "q" {
 		t.Errorf("warnings %q, name %q, text %q", c.Warnings, got.Name, got.Text)
+	}
+	// An answer of nothing has no place to tell them.
+	if c, err = ask(t, in, "x", `{"zzz":1}`, nil); err != nil || len(c.Warnings) > 0 {
+		t.Errorf("warnings %q, %v", c.Warnings, err)
 	}
 }
 

@@ -206,7 +206,9 @@ func (n *node) find(op Op, path string, c *captures) (route int, known bool) {
 		if n.leaf == nil {
 			return -1, false
 		}
-		return n.leaf.routes[op], true
+		// To Vault the path of a list ends in a slash, so that a path which
+		// nothing goes on from is unknown to a list.
+		return n.leaf.routes[op], op != OpList || n.rest != nil
 	}
 	head, tail, _ := strings.Cut(path, "/")
 	if next := n.literals[head]; next != nil {

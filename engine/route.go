@@ -45,6 +45,7 @@ type RouteInfo struct {
 	Place    Place
 	Login    bool // no token is asked for
 	Grants   bool // answers a Grant: a login
+	Lends    bool // answers a Loan, which is made after the transaction
 	Sudo     bool // the token needs sudo on the path
 	Flat     bool // data is repeated at the top level of the envelope
 	Bare     bool // data is the whole body
@@ -67,6 +68,7 @@ type Route[E any] struct {
 	run    func(*E, *Call) (*Answer, error)
 	exists func(*E, *Call) (bool, error)
 	who    func(*E, *Call) (Who, error)
+	lend   *lender[E]
 }
 
 // Doc says what the route is for, in one line.
@@ -110,11 +112,16 @@ func route[E, Req, Resp any](pattern string, mode storage.Mode, ops []Op, run fu
 		if err := c.decode(info.plan, reflect.ValueOf(&req).Elem(), decoding{}); err != nil {
 			return nil, err
 		}
+		decoded := len(c.Warnings)
 		resp, err := run(e, c, req)
 		if err != nil {
 			return nil, err
 		}
-		return answerOf(any(resp)), nil
+		a := answerOf(any(resp))
+		if a == nil {
+			c.Warnings = c.Warnings[decoded:] // of parameters that say nothing, only an answer tells
+		}
+		return a, nil
 	}}
 }
 
@@ -233,6 +240,7 @@ type routed interface {
 	run(route int, c *Call) (*Answer, error)
 	exists(route int, c *Call) (bool, error)
 	who(route int, c *Call) (Who, error)
+	create(route int, ctx context.Context, l *Loan) (*Answer, error)
 }
 
 // Run runs the route's function.

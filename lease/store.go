@@ -1,6 +1,9 @@
 package lease
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -9,47 +12,89 @@ import (
 	"github.com/fastness-dev/fastness/storage"
 )
 
-// Tokens is what leases need of the tokens they stand for.
+// Tokens is what leases need of the tokens they stand for or end with.
 type Tokens interface {
 	// LeaseOf fills in the times of a token's lease. It says whether there is
 	// such a token.
 	LeaseOf(tx *storage.Tx, l *Lease) (bool, error)
 	// Revoke ends a token and all below it.
 	Revoke(tx *storage.Tx, tokenID string) error
+	// HomeOf is the transaction as the namespace of a token sees it.
+	HomeOf(tx *storage.Tx, tokenID string) (*storage.Tx, error)
+}
+
+// Loans is what leases need of the mounts that lend. Undo and Extend may act
+// outside, and may be called again for what they have done.
+type Loans interface {
+	Undo(tx *storage.Tx, mount string, l *engine.Loan) error
+	Extend(tx *storage.Tx, mount string, l *engine.Loan, until time.Time) error
+	// MaxTTL is the longest that a mount lends anything; 0 when it is gone.
+	MaxTTL(tx *storage.Tx, mount string) (time.Duration, error)
 }
 
 // A Store keeps leases. Its methods work in the transaction they are given.
 type Store struct {
 	Tokens Tokens
+	Loans  Loans
 	Now    func() time.Time
 }
 
 // inOne is how many leases one transaction revokes. The schedule does the rest.
 const inOne = 256
 
-// KindPrefix is the job that goes on revoking a prefix.
-const KindPrefix = "lease-prefix"
+// Kinds of job.
+const (
+	KindExpire = "lease"        // a lease's time is up
+	KindPrefix = "lease-prefix" // what is left of a prefix that is revoked
+	KindForce  = "lease-force"  // the same, whatever it takes
+	KindOwner  = "lease-owner"  // what is left of the leases of a token that ended
+)
 
 // Handlers are what the schedule's runner needs to do this store's jobs.
 func (s *Store) Handlers() map[string]schedule.Handler {
 	return map[string]schedule.Handler{
-		KindPrefix: func(tx *storage.Tx, j schedule.Job) error { return s.RevokePrefix(tx, j.ID) },
+		KindExpire: func(tx *storage.Tx, j schedule.Job) error { return s.expire(tx, j.ID) },
+		KindPrefix: func(tx *storage.Tx, j schedule.Job) error { return s.RevokePrefix(tx, j.ID, false) },
+		KindForce:  func(tx *storage.Tx, j schedule.Job) error { return s.RevokePrefix(tx, j.ID, true) },
+		KindOwner:  func(tx *storage.Tx, j schedule.Job) error { return s.EndOwner(tx, j.ID) },
 	}
 }
 
+// GiveUp is what the runner asks when undoing a lease has failed.
+func (s *Store) GiveUp() map[string]func(*storage.Tx, schedule.Job, error) (bool, error) {
+	return map[string]func(*storage.Tx, schedule.Job, error) (bool, error){KindExpire: s.giveUp}
+}
+
+// show is a lease that lends something else than a token.
+func (s *Store) show(id string, r *row) *Lease {
+	l := &Lease{ID: id, Path: pathOf(id), Mount: r.Mount, Issued: r.Issued, Expires: r.Expires,
+		LastRenewal: r.LastRenewal, Renewable: r.Renewable}
+	if r.GivenUp {
+		l.Failure = r.Failure
+	}
+	return l
+}
+
+func pathOf(id string) string { return id[:max(strings.LastIndexByte(id, '/'), 0)] }
+
 // find returns a lease, or nil.
-func (s *Store) find(tx *storage.Tx, id string) (*Lease, error) {
+func (s *Store) find(tx *storage.Tx, id string) (*Lease, *row, error) {
 	r, err := rows(tx).Get(id)
 	if err != nil || r == nil {
-		return nil, err
+		return nil, nil, err
 	}
-	path := id[:max(strings.LastIndexByte(id, '/'), 0)]
-	l := &Lease{ID: id, Path: path, Token: r.Token}
+	if r.Token == "" {
+		if !r.lent(s.Now()) && !r.GivenUp {
+			return nil, nil, nil
+		}
+		return s.show(id, r), r, nil
+	}
+	l := &Lease{ID: id, Path: pathOf(id), Token: r.Token}
 	ok, err := s.Tokens.LeaseOf(tx, l)
 	if err != nil || !ok {
-		return nil, err
+		return nil, nil, err
 	}
-	return l, nil
+	return l, r, nil
 }
 
 func missingID() error { return engine.Bad("lease_id must be specified") }
@@ -59,62 +104,219 @@ func (s *Store) Lookup(tx *storage.Tx, id string) (*Lease, error) {
 	if id == "" {
 		return nil, missingID()
 	}
-	l, err := s.find(tx, id)
+	l, _, err := s.find(tx, id)
 	if err == nil && l == nil {
 		err = engine.Bad("invalid lease")
 	}
 	return l, err
 }
 
-// Renew prolongs a lease by increment from now. Tokens have routes of their own
-// for that.
-func (s *Store) Renew(tx *storage.Tx, id string, _ time.Duration) error {
+// Renew prolongs a lease by increment from now, or by what it was lent for when
+// that is 0, at most to what mount and terms allow from its issue. Tokens have
+// routes of their own for that.
+func (s *Store) Renew(tx *storage.Tx, id string, increment time.Duration, warn func(string, ...any)) (*Lease, error) {
 	if id == "" {
-		return missingID()
+		return nil, missingID()
 	}
-	l, err := s.find(tx, id)
+	l, r, err := s.find(tx, id)
 	switch {
 	case err != nil:
-		return err
-	case l == nil:
-		return engine.Bad("lease not found")
+		return nil, err
+	case l == nil || r.GivenUp:
+		return nil, engine.Bad("lease not found")
+	case r.Token != "":
+		return nil, engine.Bad("tokens cannot be renewed through this endpoint")
+	case !r.Renewable:
+		return nil, engine.Bad("lease is not renewable")
 	}
-	return engine.Bad("tokens cannot be renewed through this endpoint")
+	now := s.Now()
+	most, err := s.Loans.MaxTTL(tx, r.Mount)
+	if err != nil {
+		return nil, err
+	}
+	limit := shorter(r.MaxTTL, most)
+	ttl := increment
+	if ttl <= 0 {
+		ttl = r.TTL
+	}
+	if left := r.Issued.Add(limit).Sub(now); ttl > left {
+		if increment > 0 {
+			warn(capped, spell(increment), spell(limit))
+		}
+		ttl = max(left, 0)
+	}
+	r.Expires, r.LastRenewal = now.Add(ttl), now
+	if err := s.Loans.Extend(tx, r.Mount, r.Loan, r.Expires); err != nil {
+		return nil, fmt.Errorf("renew: %w", err)
+	}
+	rows(tx).Put(id, r)
+	schedule.At(tx, r.Expires, job(id, r))
+	return s.show(id, r), nil
 }
 
-// Revoke ends a lease and what was lent. An unknown id is no error.
+// Revoke ends a lease: a token at once, anything else by the schedule. An
+// unknown id is no error.
 func (s *Store) Revoke(tx *storage.Tx, id string) error {
 	if id == "" {
 		return missingID()
 	}
+	return s.revoke(tx, id, false)
+}
+
+func (s *Store) revoke(tx *storage.Tx, id string, forced bool) error {
 	r, err := rows(tx).Get(id)
 	if err != nil || r == nil {
 		return err
 	}
-	if err := s.Tokens.Revoke(tx, r.Token); err != nil {
-		return err
+	if r.Token != "" {
+		if err := s.Tokens.Revoke(tx, r.Token); err != nil {
+			return err
+		}
+		rows(tx).Delete(id)
+		return nil
 	}
-	rows(tx).Delete(id)
+	now := s.Now()
+	if now.Before(r.Expires) {
+		r.Expires = now
+	}
+	r.Failure, r.GivenUp, r.Forced = "", false, r.Forced || forced
+	rows(tx).Put(id, r)
+	schedule.At(tx, now, job(id, r))
 	return nil
 }
 
+// Ended waits until a lease is gone. An error says why it is not.
+func Ended(ctx context.Context, store *storage.Store, ns uint32, id string) error {
+	for {
+		changed := store.Changed()
+		var r *row
+		if err := store.View(ctx, func(tx *storage.Tx) (err error) {
+			r, err = rows(tx.Of(ns)).Get(id)
+			return err
+		}); err != nil {
+			return err
+		}
+		switch {
+		case r == nil:
+			return nil
+		case r.Failure != "":
+			return engine.Bad("failed to revoke entry: %s", r.Failure)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return errors.Join(errors.New("the lease is still being revoked"), ctx.Err())
+		}
+	}
+}
+
+// EndedBelow waits until no lease is left below a path. An error says why one is.
+func EndedBelow(ctx context.Context, store *storage.Store, ns uint32, prefix string) error {
+	for {
+		var ids []string
+		if err := store.View(ctx, func(tx *storage.Tx) (err error) {
+			ids, _, err = below(tx.Of(ns), strings.Trim(prefix, "/"), "", 1)
+			return err
+		}); err != nil {
+			return err
+		}
+		if len(ids) == 0 {
+			return nil
+		}
+		if err := Ended(ctx, store, ns, ids[0]); err != nil {
+			return err
+		}
+	}
+}
+
 // RevokePrefix ends all leases below a path: the first of them in this
-// transaction, the rest at once after it.
-func (s *Store) RevokePrefix(tx *storage.Tx, prefix string) error {
+// transaction, the rest at once after it. With force, what cannot be undone is
+// forgotten.
+func (s *Store) RevokePrefix(tx *storage.Tx, prefix string, force bool) error {
+	// Leases that wait to be undone keep their rows: the next page begins after
+	// the last of this one.
+	prefix, after, _ := strings.Cut(prefix, "\x1f")
 	prefix = strings.Trim(prefix, "/")
-	ids, more, err := below(tx, prefix, inOne)
+	ids, more, err := below(tx, prefix, after, inOne)
 	if err != nil {
 		return err
 	}
 	for _, id := range ids {
-		if err := s.Revoke(tx, id); err != nil {
+		if err := s.revoke(tx, id, force); err != nil {
 			return err
 		}
 	}
-	if more {
-		schedule.At(tx, s.Now(), schedule.Job{Kind: KindPrefix, ID: prefix})
+	if !more {
+		return nil
+	}
+	kind := KindPrefix
+	if force {
+		kind = KindForce
+	}
+	schedule.At(tx, s.Now(), schedule.Job{Kind: kind, ID: prefix + "\x1f" + ids[len(ids)-1]})
+	return nil
+}
+
+// EndOwner ends the leases of a token that has ended. tx is as its namespace
+// sees it.
+func (s *Store) EndOwner(tx *storage.Tx, owner string) error {
+	n := 0
+	for row, err := range tx.In(storage.Owners).Scan(owner+"/", owner+string('/'+1)) {
+		if err != nil {
+			return fmt.Errorf("list leases of a token: %w", err)
+		}
+		if n++; n > inOne {
+			schedule.At(tx, s.Now(), schedule.Job{Kind: KindOwner, ID: owner})
+			return nil
+		}
+		o, err := owners(tx).Get(string(row.Key))
+		if err != nil {
+			return err
+		}
+		tx.In(storage.Owners).Delete(string(row.Key))
+		if err := s.revoke(tx.Of(o.Namespace), o.ID, false); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// Lends says whether a mount has lent anything that is not undone yet.
+func (s *Store) Lends(tx *storage.Tx, mount string) (bool, error) {
+	for _, err := range tx.In(storage.Owners).Scan(mount+"/", mount+string('/'+1)) {
+		return err == nil, err
+	}
+	return false, nil
+}
+
+// Empty has everything that a namespace has lent undone, and says whether it is.
+func (s *Store) Empty(tx *storage.Tx) (bool, error) {
+	done, n := true, 0
+	for row, err := range tx.In(storage.Owners).Scan("", "") {
+		if err != nil {
+			return false, err
+		}
+		if n++; n > inOne {
+			return false, nil
+		}
+		o, err := owners(tx).Get(string(row.Key))
+		if err != nil {
+			return false, err
+		}
+		r, err := rows(tx.Of(o.Namespace)).Get(o.ID)
+		if err != nil {
+			return false, err
+		}
+		if r == nil || r.Loan == nil {
+			continue
+		}
+		if done = false; s.Now().Before(r.Expires) {
+			if err := s.revoke(tx.Of(o.Namespace), o.ID, false); err != nil {
+				return false, err
+			}
+		}
+	}
+	return done, nil
 }
 
 // List names what lies one level below a path: folders end in a slash.
@@ -124,13 +326,37 @@ func (s *Store) List(tx *storage.Tx, prefix string) ([]string, error) {
 
 // Count counts the leases below a path ("" is all). It looks at every one.
 func (s *Store) Count(tx *storage.Tx, prefix string) (int, error) {
-	ids, _, err := below(tx, strings.Trim(prefix, "/"), -1)
+	ids, _, err := below(tx, strings.Trim(prefix, "/"), "", -1)
 	return len(ids), err
 }
 
-// below lists up to n ids below a path (all when n is negative), and whether
-// there are more.
-func below(tx *storage.Tx, path string, n int) (ids []string, more bool, err error) {
+// Irrevocable lists the leases that could not be undone, up to n of them (all
+// when n is negative), and says how many there are by mount.
+func (s *Store) Irrevocable(tx *storage.Tx, n int) (list []*Lease, byMount map[string]int, err error) {
+	ids, _, err := below(tx, "", "", -1)
+	if err != nil {
+		return nil, nil, err
+	}
+	byMount = make(map[string]int)
+	for _, id := range ids {
+		r, err := rows(tx).Peek(id)
+		if err != nil {
+			return nil, nil, err
+		}
+		if r == nil || !r.GivenUp {
+			continue
+		}
+		byMount[r.Mount]++
+		if n < 0 || len(list) < n {
+			list = append(list, s.show(id, r))
+		}
+	}
+	return list, byMount, nil
+}
+
+// below lists up to n ids below a path that come after one (all when n is
+// negative), and whether there are more.
+func below(tx *storage.Tx, path, after string, n int) (ids []string, more bool, err error) {
 	for name, err := range tx.In(storage.Leases).Children(path, "") {
 		if err != nil {
 			return nil, false, err
@@ -141,6 +367,8 @@ func below(tx *storage.Tx, path string, n int) (ids []string, more bool, err err
 		}
 		folder, isFolder := strings.CutSuffix(full, "/")
 		switch {
+		case after != "" && full <= after && !(isFolder && strings.HasPrefix(after, full)):
+			continue
 		case n >= 0 && len(ids) >= n:
 			return ids, true, nil
 		case !isFolder:
@@ -151,7 +379,7 @@ func below(tx *storage.Tx, path string, n int) (ids []string, more bool, err err
 		if n >= 0 {
 			rest = n - len(ids)
 		}
-		sub, subMore, err := below(tx, folder, rest)
+		sub, subMore, err := below(tx, folder, after, rest)
 		if err != nil {
 			return nil, false, err
 		}

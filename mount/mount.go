@@ -36,6 +36,9 @@ type Entry struct {
 	Options         map[string]string `json:"options"`
 	PluginVersion   string            `json:"plugin_version"`
 	Config          Config            `json:"config"`
+	// Doomed says that the mount serves no requests any longer, and is there to
+	// undo what it lent.
+	Doomed bool `json:"doomed,omitempty"`
 }
 
 // Config is what can be tuned.
@@ -76,6 +79,7 @@ type Live struct {
 // A Table is the mounts of one namespace at one index.
 type Table struct {
 	byPath map[string]*Live
+	byUUID map[string]*Live // doomed ones too
 	sorted []*Live
 }
 
@@ -85,15 +89,8 @@ func (t *Table) All() []*Live { return t.sorted }
 // At gives the mount at exactly this path (with its trailing slash), or nil.
 func (t *Table) At(path string) *Live { return t.byPath[path] }
 
-// ByUUID gives the mount with an id, or nil.
-func (t *Table) ByUUID(id string) *Live {
-	for _, l := range t.sorted {
-		if l.UUID == id {
-			return l
-		}
-	}
-	return nil
-}
+// ByUUID gives the mount with an id, also one that is about to go, or nil.
+func (t *Table) ByUUID(id string) *Live { return t.byUUID[id] }
 
 // Find gives the mount that a path lies in, the longest that does, and the rest
 // of the path; nil when there is none.
@@ -146,7 +143,7 @@ func (m *Mounts) build(rows storage.Rows) (*Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list mounts: %w", err)
 	}
-	t := &Table{byPath: make(map[string]*Live, len(ids))}
+	t := &Table{byPath: make(map[string]*Live, len(ids)), byUUID: make(map[string]*Live, len(ids))}
 	for _, id := range ids {
 		e, err := entries.Get(id)
 		if err != nil {
@@ -155,6 +152,9 @@ func (m *Mounts) build(rows storage.Rows) (*Table, error) {
 		l, err := m.open(e)
 		if err != nil {
 			return nil, err
+		}
+		if t.byUUID[e.UUID] = l; e.Doomed {
+			continue
 		}
 		t.byPath[e.Path] = l
 		t.sorted = append(t.sorted, l)
@@ -269,6 +269,13 @@ func (m *Mounts) free(tx *storage.Tx, t *Table, path string) error {
 
 func (m *Mounts) put(tx *storage.Tx, e *Entry) {
 	storage.In[Entry](tx.In(storage.Mounts), "entry/").Put(e.UUID, e)
+}
+
+// Doom has a mount serve nothing but the end of what it lent.
+func (m *Mounts) Doom(tx *storage.Tx, e *Entry) {
+	doomed := *e
+	doomed.Doomed = true
+	m.put(tx, &doomed)
 }
 
 // Disable removes a mount and everything it stored, in constant time.

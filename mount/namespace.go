@@ -345,8 +345,9 @@ func (s *Namespaces) Delete(tx *storage.Tx, n *Namespace) error {
 }
 
 // Finish removes what a doomed namespace held. empty is asked first, in the
-// namespace: it ends what must be ended outside, and says whether it is done.
-func (s *Namespaces) Finish(tx *storage.Tx, id string, empty func(*storage.Tx) (bool, error)) error {
+// namespace: it ends what must be ended outside, and says whether that is done;
+// if not, it is asked again at a time.
+func (s *Namespaces) Finish(tx *storage.Tx, id string, again time.Time, empty func(*storage.Tx) (bool, error)) error {
 	table := storage.In[Namespace](tx.In(storage.Namespaces), "entry/")
 	n, err := table.Get(id)
 	if err != nil || n == nil || !n.Doomed {
@@ -357,7 +358,7 @@ func (s *Namespaces) Finish(tx *storage.Tx, id string, empty func(*storage.Tx) (
 		return err
 	}
 	if !done {
-		schedule.At(tx.Of(0), epoch, schedule.Job{Kind: KindDelete, ID: id})
+		schedule.At(tx.Of(0), again, schedule.Job{Kind: KindDelete, ID: id})
 		return nil
 	}
 	tx.DropNamespace(n.Number)

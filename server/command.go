@@ -107,14 +107,15 @@ func (c Command) run(ctx context.Context, f *flags) error {
 	}
 	level := new(slog.LevelVar)
 	setLevel(level, first(f.logLevel, conf.Level()))
-	logger := newLogger(c.Stderr, first(f.logFormat, conf.LogFormat), level)
+	tap := NewLogTap()
+	logger := slog.New(tap.Over(newHandler(c.Stderr, first(f.logFormat, conf.LogFormat), level)))
 	state, log, err := openStorage(conf, logger)
 	if err != nil {
 		return err
 	}
 	standard, ceiling := conf.LeaseTTLs()
 	build := version.Get()
-	o := Options{State: state, Log: log, Engines: c.Engines, Clock: c.Clock, Logger: logger, LogLevel: level, Settings: sys.Settings{
+	o := Options{State: state, Log: log, Engines: c.Engines, Clock: c.Clock, Logger: logger, LogLevel: level, LogTap: tap, Settings: sys.Settings{
 		Version: version.APIVersion, FastnessVersion: build.Version, BuildDate: build.Date, StorageType: conf.Storage.Type,
 		ClusterName: conf.ClusterName, APIAddr: first(conf.APIAddr, conf.ListenerURL()), ClusterAddr: conf.ClusterAddr,
 		RawEnabled: conf.RawStorageEndpoint, DefaultTTL: standard, MaxTTL: ceiling,
@@ -140,6 +141,7 @@ func (c Command) run(ctx context.Context, f *flags) error {
 func (c Command) serve(ctx context.Context, f *flags, conf *config.Config, s *Server, logger *slog.Logger) error {
 	var listeners []*listener.Listener
 	defer func() {
+		s.logs.End() // who follows the log would never be drained
 		for _, l := range listeners {
 			end, cancel := context.WithTimeout(context.Background(), drainTime)
 			_ = l.Shutdown(end) // what is not done by then is cut off
@@ -274,7 +276,7 @@ func (s *Server) at(l *listener.Listener, limits config.Limits) http.Handler {
 			return
 		}
 		r.RemoteAddr = addr
-		if limits.RequestDuration > 0 {
+		if limits.RequestDuration > 0 && r.URL.Path != "/v1/sys/monitor" { // which lasts as long as somebody looks
 			ctx, cancel := context.WithTimeout(r.Context(), limits.RequestDuration)
 			defer cancel()
 			r = r.WithContext(ctx)

@@ -118,13 +118,13 @@ func (c Command) banner(conf *config.Config) {
 	_, _ = io.WriteString(c.Stdout, b.String()) // nobody is there to read it
 }
 
-// newLogger logs in Vault's text form or in JSON.
-func newLogger(w io.Writer, format string, level *slog.LevelVar) *slog.Logger {
+// newHandler logs in text or in JSON.
+func newHandler(w io.Writer, format string, level slog.Leveler) slog.Handler {
 	o := &slog.HandlerOptions{Level: level}
 	if format == "json" {
-		return slog.New(slog.NewJSONHandler(w, o))
+		return slog.NewJSONHandler(w, o)
 	}
-	return slog.New(slog.NewTextHandler(w, o))
+	return slog.NewTextHandler(w, o)
 }
 
 // Levels by the names that configuration and sys/loggers use.

@@ -32,8 +32,25 @@ func (s *Server) edge(conf config.Listener, next http.Handler) http.Handler {
 		if origin := r.Header.Get("Origin"); origin != "" && s.sys.Serving() && s.cors(w, r, origin) {
 			return
 		}
+		if (r.URL.Path == "/ui" || strings.HasPrefix(r.URL.Path, "/ui/")) && s.sys.Serving() {
+			s.headings(w, r)
+		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// headings puts the headers of sys/config/ui/headers on an answer of the UI.
+func (s *Server) headings(w http.ResponseWriter, r *http.Request) {
+	err := s.store.View(r.Context(), func(tx *storage.Tx) error {
+		h, err := s.sys.UIHeaders(tx)
+		for name, values := range h {
+			w.Header()[name] = values
+		}
+		return err
+	})
+	if err != nil {
+		s.logger.Error("read the headers of the user interface", "error", err)
+	}
 }
 
 // cors applies sys/config/cors. It returns true when it has answered.
@@ -59,12 +76,20 @@ func (s *Server) cors(w http.ResponseWriter, r *http.Request, origin string) boo
 	if r.Method != http.MethodOptions {
 		return false
 	}
-	h.Set("Access-Control-Allow-Methods", "DELETE, GET, OPTIONS, POST, PUT, LIST, PATCH")
+	h.Set("Cache-Control", "no-store")
+	if !slices.Contains(corsMethods, r.Header.Get("Access-Control-Request-Method")) {
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return true
+	}
+	h.Set("Access-Control-Allow-Methods", strings.Join(corsMethods, ","))
 	h.Set("Access-Control-Allow-Headers", strings.Join(c.Headers, ","))
 	h.Set("Access-Control-Max-Age", "300")
-	w.WriteHeader(http.StatusNoContent)
+	w.WriteHeader(http.StatusOK)
 	return true
 }
+
+// corsMethods are what pages of other origins may ask for.
+var corsMethods = []string{"DELETE", "GET", "OPTIONS", "POST", "PUT", "LIST", "PATCH"}
 
 // headed puts a listener's custom_response_headers on answers: those of the
 // code win over those of its class, and these over the default.

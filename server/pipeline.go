@@ -20,6 +20,7 @@ import (
 	"github.com/fastness-dev/fastness/access/token"
 	"github.com/fastness-dev/fastness/api"
 	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/lease"
 	"github.com/fastness-dev/fastness/mount"
 	"github.com/fastness-dev/fastness/storage"
 	"github.com/fastness-dev/fastness/sys"
@@ -41,6 +42,7 @@ type exchange struct {
 	caller  engine.Caller
 	op      policy.Operation
 	verdict policy.Verdict
+	lease   *lease.Lease // reserved for what the request has made
 	call    *engine.Call
 	calls   engine.Call // what call points to
 	record
@@ -53,7 +55,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, limits wire.Limit
 		wire.Fail(w, q, err)
 		return
 	}
-	defer s.inflight.end(s.inflight.begin(q))
+	n := s.inflight.begin(q)
+	defer s.inflight.end(n)
 	x := &exchange{q: q, asked: q.Path}
 	defer s.interrupted(x)
 	rep, err := s.answer(r.Context(), w, x, limits)
@@ -62,6 +65,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, limits wire.Limit
 		s.report(q, err)
 		wire.Fail(w, q, err)
 		return
+	}
+	if rep.Stream != nil {
+		s.inflight.end(n) // it is on record, and lasts: nobody shall wait for it
 	}
 	wire.Send(w, q, rep)
 }
@@ -99,6 +105,14 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange,
 	if err == nil && x.noRoute == nil && x.match.Info.Outside && !x.q.Help {
 		a, err = s.runOutside(ctx, x)
 	}
+	if err == nil && a != nil && a.Loan != nil {
+		a, err = s.create(ctx, x, a.Loan)
+	}
+	if err == nil && a != nil && a.After != nil {
+		if err = a.After(ctx); err == nil && a.Data == nil && a.Lease == nil {
+			a = nil
+		}
+	}
 	return s.finish(x, a, err)
 }
 
@@ -106,7 +120,7 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange,
 // the deed, in a transaction of its own.
 func (s *Server) runOutside(ctx context.Context, x *exchange) (*engine.Answer, error) {
 	a, err := x.match.Run(x.call)
-	if err != nil || a == nil || x.q.WrapTTL <= 0 {
+	if err != nil || a == nil || x.q.WrapTTL <= 0 || x.quiet() {
 		return a, err
 	}
 	_, err = s.store.Update(ctx, func(tx *storage.Tx) (err error) {
@@ -200,11 +214,15 @@ func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.
 		return nil, nil
 	}
 	a, err := x.match.Run(x.call)
-	if err == nil && a != nil && a.Grant != nil {
-		a, err = s.grant(tx, x, a.Grant)
-	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case a != nil && a.Loan != nil:
+		return a, s.reserve(tx, x, a.Loan) // it is made after this transaction
+	case a != nil && a.Grant != nil:
+		if a, err = s.grant(tx, x, a.Grant); err != nil {
+			return nil, err
+		}
 	}
 	return s.wrap(tx, x, a)
 }
@@ -373,13 +391,18 @@ func (s *Server) answerSealed(ctx context.Context, w http.ResponseWriter, x *exc
 	return wire.Envelope(x.q, x.match.Info, "system", a, x.call.Warnings)
 }
 
-// wrap puts the answer into a wrapping token when one is asked for.
+// wrap puts the answer into a wrapping token when one is asked for. What is not
+// on record leaves no token behind.
 func (s *Server) wrap(tx *storage.Tx, x *exchange, a *engine.Answer) (*engine.Answer, error) {
-	if x.q.WrapTTL <= 0 || a == nil || a.Wrap != nil || a.Raw != nil {
+	if x.q.WrapTTL <= 0 || x.quiet() || a == nil || a.Wrap != nil || a.Raw != nil && (a.Raw.Stream != nil || len(a.Raw.Body) == 0 || a.Raw.Status >= 400) {
 		return a, nil
 	}
 	if tx.Mode() == storage.ReadOnly {
 		return nil, storage.ErrUpgrade
+	}
+	if a.Raw != nil {
+		info, err := s.wrapping.WrapRaw(tx, x.q.FullPath(), a.Raw, x.q.WrapTTL)
+		return &engine.Answer{Wrap: info}, err
 	}
 	rep, err := wire.Envelope(x.q, x.match.Info, x.live.Type, a, x.call.Warnings)
 	if err != nil {
@@ -390,11 +413,7 @@ func (s *Server) wrap(tx *storage.Tx, x *exchange, a *engine.Answer) (*engine.An
 	if a.Auth != nil {
 		accessor = a.Auth.Accessor
 	}
-	path := x.q.Path
-	if x.q.Op == engine.OpList && !strings.HasSuffix(path, "/") {
-		path += "/"
-	}
-	info, err := s.wrapping.Wrap(tx, path, rep.Body, x.q.WrapTTL, accessor)
+	info, err := s.wrapping.Wrap(tx, x.q.FullPath(), rep.Body, x.q.WrapTTL, accessor)
 	if err != nil {
 		return nil, err
 	}

@@ -2,10 +2,13 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"runtime/debug"
-	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -41,7 +44,7 @@ func (s *Server) auditRequest(tx *storage.Tx, x *exchange, refused error) error 
 		return nil
 	}
 	s.fill(x)
-	x.entry.Error = told(refused)
+	x.entry.Error = denied(refused)
 	if err := s.audit.Request(x.call.Ctx, &x.entry); err != nil {
 		return unrecorded("request")
 	}
@@ -59,7 +62,7 @@ func (s *Server) interrupted(x *exchange) {
 		return
 	}
 	s.fill(x)
-	x.entry.Error = told(x.refused)
+	x.entry.Error = denied(x.refused)
 	if err := s.audit.Request(context.Background(), &x.entry); err != nil {
 		s.logger.Error("a request that was not answered is not on record", "id", x.q.ID)
 	}
@@ -72,14 +75,14 @@ func (s *Server) auditResponse(x *exchange, a *engine.Answer, failed error) erro
 	}
 	s.fill(x)
 	e := &x.entry
-	e.Error = told(failed)
-	if err := x.answered(a); err != nil {
+	e.Error = kindOf(failed)
+	if err := x.answered(a, failed); err != nil {
 		return err
 	}
 	var err error
 	if x.held {
 		x.held = false
-		e.Refused = told(x.refused)
+		e.Refused = denied(x.refused)
 		err = s.audit.Exchange(x.call.Ctx, e)
 	} else {
 		err = s.audit.Response(x.call.Ctx, e)
@@ -90,16 +93,54 @@ func (s *Server) auditResponse(x *exchange, a *engine.Answer, failed error) erro
 	return nil
 }
 
-// told is an error as the client is told it.
-func told(err error) string {
+// denied is why a request was not let through. It is written as it stands: the
+// sentences of refusals are ours and quote nothing that was sent.
+func denied(err error) string {
 	if err == nil {
 		return ""
 	}
 	return wire.Refusal(err).Error()
 }
 
+// kindOf is the kind of an error, as Vault writes it. What the client was told may
+// quote what it sent, so that is recorded with the answer's data, hashed.
+func kindOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	told := wire.Refusal(err)
+	var kind string
+	switch {
+	case len(told.Errors) == 0:
+		return "" // nothing is there: no error
+	case told.Status == http.StatusForbidden:
+		kind = "permission denied"
+	case told.Status == http.StatusNotFound:
+		kind = "unsupported path"
+	case told.Status == http.StatusMethodNotAllowed:
+		kind = "unsupported operation"
+	case told.Status/100 == 4:
+		kind = "invalid request"
+	default:
+		return told.Error()
+	}
+	return "1 error occurred:\n\t* " + kind + "\n\n"
+}
+
+// refusal is what the client was told, as data of the record.
+func refusal(err error) (json.RawMessage, error) {
+	told := wire.Refusal(err)
+	switch {
+	case told.Data != nil:
+		return told.Data, nil
+	case len(told.Errors) == 0:
+		return nil, nil
+	}
+	return json.Marshal(map[string]string{"error": strings.Join(told.Errors, "; ")})
+}
+
 // answered fills in the record of an answer.
-func (x *exchange) answered(a *engine.Answer) error {
+func (x *exchange) answered(a *engine.Answer, failed error) (err error) {
 	q, r := &x.entry.Request, &x.response
 	*r = audit.Response{MountPoint: q.MountPoint, MountType: q.MountType, MountAccessor: q.MountAccessor,
 		MountClass: q.MountClass, MountRunningVersion: q.MountRunningVersion}
@@ -107,20 +148,16 @@ func (x *exchange) answered(a *engine.Answer) error {
 	if x.live != nil {
 		r.PlainKeys = x.live.Config.AuditNonHMACResponseKeys
 	}
+	if failed != nil {
+		r.Data, err = refusal(failed)
+		return err
+	}
 	if a == nil {
 		return nil
 	}
 	r.Warnings = x.call.Warnings
-	switch d := a.Data.(type) {
-	case nil:
-	case json.RawMessage:
-		r.Data = d
-	default:
-		b, err := json.Marshal(d)
-		if err != nil {
-			return err
-		}
-		r.Data = b
+	if r.Data, err = dataOf(a); err != nil {
+		return err
 	}
 	if w := a.Wrap; w != nil {
 		created, _ := time.Parse(time.RFC3339Nano, w.CreationTime) // we wrote it
@@ -128,11 +165,47 @@ func (x *exchange) answered(a *engine.Answer) error {
 			CreationTime: created, CreationPath: w.CreationPath, WrappedAccessor: w.WrappedAccessor}
 	}
 	if t := a.Auth; t != nil {
-		r.Auth = &audit.Auth{ClientToken: t.ClientToken, Accessor: t.Accessor, Policies: t.Policies,
+		r.Auth = &audit.Auth{ClientToken: t.ClientToken, Accessor: t.Accessor, DisplayName: t.DisplayName, Policies: t.Policies,
 			TokenPolicies: t.TokenPolicies, Metadata: t.Metadata, EntityID: t.EntityID, TokenType: t.TokenType,
 			NumUses: t.NumUses, TokenTTL: time.Duration(t.LeaseDuration) * time.Second}
 	}
 	return nil
+}
+
+// dataOf is the data of an answer: of one that was wrapped, what is handed out;
+// of one with bytes of its own, how it was sent.
+func dataOf(a *engine.Answer) (json.RawMessage, error) {
+	switch {
+	case a.Stored != nil:
+		var inner struct {
+			Data json.RawMessage `json:"data"`
+			Auth json.RawMessage `json:"auth"`
+		}
+		if err := json.Unmarshal(a.Stored, &inner); err != nil {
+			return nil, fmt.Errorf("read what was wrapped: %w", err)
+		}
+		if string(inner.Data) == "null" {
+			return inner.Auth, nil
+		}
+		return inner.Data, nil
+	case a.Raw != nil:
+		status := a.Raw.Status
+		if status == 0 {
+			status = http.StatusOK
+		}
+		return json.Marshal(struct {
+			ContentType string `json:"http_content_type"`
+			Status      int    `json:"http_status_code"`
+			Body        []byte `json:"http_raw_body,omitempty"`
+		}{a.Raw.ContentType, status, a.Raw.Body})
+	}
+	switch d := a.Data.(type) {
+	case nil:
+		return nil, nil
+	case json.RawMessage:
+		return d, nil
+	}
+	return json.Marshal(a.Data)
 }
 
 func (x *exchange) quiet() bool { return x.noRoute == nil && !x.q.Help && x.match.Info.Quiet }
@@ -145,19 +218,22 @@ func (s *Server) fill(x *exchange) {
 		op = operations[q.Op]
 	}
 	*e = audit.Entry{Time: s.now(), Request: audit.Request{
-		ID: q.ID, Operation: op.String(), ClientToken: q.Token, Path: q.Path, Data: q.Body,
+		ID: q.ID, Operation: op.String(), ClientToken: q.Token, Path: q.FullPath(), Data: x.sent(),
 		NamespaceID: x.ns.ID, NamespacePath: x.ns.Path, RemoteAddress: q.RemoteAddr, RemotePort: q.RemotePort, WrapTTL: q.WrapTTL, Headers: q.HTTP.Header,
 	}}
 	if l := x.live; l != nil {
 		e.Request.MountPoint, e.Request.MountType, e.Request.MountAccessor = l.Path, l.Type, l.Accessor
 		e.Request.MountClass, e.Request.MountRunningVersion = class(l.Path), l.Engine.Info().Version
+		if e.Request.MountRunningVersion == "" {
+			e.Request.MountRunningVersion = s.sys.Builtin()
+		}
 		e.Request.PlainKeys = l.Config.AuditNonHMACRequestKeys
 	}
 	w := x.who
 	if w == nil {
 		return
 	}
-	e.Request.ClientTokenAccessor = w.Accessor
+	e.Request.ClientTokenAccessor, e.Request.ClientID = w.Accessor, clientID(w)
 	e.Auth = authOf(w, q.Token)
 	x.results = audit.PolicyResults{Allowed: x.verdict.Allowed, GrantingPolicies: x.granting[:0]}
 	at := w.NamespaceID
@@ -170,6 +246,42 @@ func (s *Server) fill(x *exchange) {
 	e.Auth.PolicyResults = &x.results
 }
 
+// sent is what a request was sent with: its body, or its query.
+func (x *exchange) sent() json.RawMessage {
+	if x.q.Body != nil || len(x.q.Query) == 0 {
+		return x.q.Body
+	}
+	flat := make(map[string]any, len(x.q.Query))
+	for name, values := range x.q.Query {
+		if flat[name] = values; len(values) == 1 {
+			flat[name] = values[0]
+		}
+	}
+	b, err := json.Marshal(flat)
+	if err != nil {
+		return nil // strings always encode
+	}
+	return b
+}
+
+// clientID is who a request is counted for: its entity, or, of tokens without
+// one, all that have the same policies.
+func clientID(w *token.Entry) string {
+	if w.EntityID != "" {
+		return w.EntityID
+	}
+	b := make([]byte, 0, 128)
+	for _, p := range w.Policies {
+		b = append(append(b, p...), 0)
+	}
+	at := w.NamespaceID
+	if at == "" {
+		at = mount.RootID
+	}
+	sum := sha256.Sum256(append(b, at...))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
 func class(path string) string {
 	if len(path) > 5 && path[:5] == "auth/" {
 		return "auth"
@@ -179,7 +291,7 @@ func class(path string) string {
 
 func authOf(w *token.Entry, raw string) audit.Auth {
 	a := audit.Auth{ClientToken: raw, Accessor: w.Accessor, DisplayName: w.DisplayName, Policies: w.Policies,
-		TokenPolicies: w.Policies, NoDefaultPolicy: w.NoDefaultPolicy, Metadata: w.Meta, EntityID: w.EntityID,
+		TokenPolicies: w.Policies, NoDefaultPolicy: w.NoDefaultPolicy && !w.Root(), Metadata: w.Meta, EntityID: w.EntityID,
 		TokenType: w.Type, TokenTTL: w.TTL, TokenIssueTime: w.Created}
 	if w.NumUses > 0 {
 		a.RemainingUses = w.NumUses
@@ -262,8 +374,8 @@ func (s *Server) InFlight() map[string]sys.InFlight {
 	s.inflight.mu.Lock()
 	defer s.inflight.mu.Unlock()
 	out := make(map[string]sys.InFlight, len(s.inflight.all))
-	for n, q := range s.inflight.all {
-		out[strconv.FormatUint(n, 10)] = sys.InFlight{StartTime: q.Start, ClientRemoteAddr: q.RemoteAddr,
+	for _, q := range s.inflight.all {
+		out[q.ID] = sys.InFlight{StartTime: q.Start, ClientRemoteAddr: q.RemoteAddr,
 			RequestPath: "/v1/" + q.Path, RequestMethod: q.HTTP.Method}
 	}
 	return out

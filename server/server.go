@@ -33,6 +33,7 @@ type Options struct {
 	Settings sys.Settings
 	Logger   *slog.Logger
 	LogLevel *slog.LevelVar
+	LogTap   *LogTap          // what Logger writes through; nil lets nobody follow the log
 	Clock    func() time.Time // nil is time.Now
 	// Seed adds mounts to a new cluster.
 	Seed func(tx *storage.Tx, mounts *mount.Mounts) error
@@ -44,6 +45,7 @@ type Server struct {
 	barrier  *barrier.Barrier
 	mounts   *mount.Mounts
 	tokens   *token.Store
+	leases   *lease.Store
 	policies *policy.Store
 	audit    *audit.Broker
 	wrapping *cubbyhole.Wrapping
@@ -54,6 +56,7 @@ type Server struct {
 	version  string // API level
 	logger   *slog.Logger
 	level    *slog.LevelVar
+	logs     *LogTap
 	clock    func() time.Time
 
 	sysInstance engine.Instance // for a sealed node, which has no mount table
@@ -77,7 +80,10 @@ func New(o Options) (*Server, error) {
 	if o.LogLevel == nil {
 		o.LogLevel = new(slog.LevelVar)
 	}
-	s := &Server{barrier: barrier.New(), policies: policy.NewStore(), logger: o.Logger, level: o.LogLevel, clock: o.Clock, version: o.Settings.Version}
+	if o.LogTap == nil {
+		o.LogTap = NewLogTap()
+	}
+	s := &Server{barrier: barrier.New(), policies: policy.NewStore(), logger: o.Logger, level: o.LogLevel, logs: o.LogTap, clock: o.Clock, version: o.Settings.Version}
 	s.metrics = newMetrics(s)
 	s.audit = audit.NewBroker(o.Clock)
 	s.tokens = token.New(token.Options{Barrier: s.barrier, Now: o.Clock, DefaultTTL: o.Settings.DefaultTTL, MaxTTL: o.Settings.MaxTTL,
@@ -86,13 +92,14 @@ func New(o Options) (*Server, error) {
 			p, err := s.policies.Get(tx, name)
 			return p != nil, err
 		}})
+	s.leases = &lease.Store{Tokens: s.tokens, Loans: loans{s}, Now: o.Clock}
 	s.wrapping = &cubbyhole.Wrapping{Tokens: s.tokens}
 	var err error
 	s.store, err = storage.Open(storage.Options{State: o.State, Log: o.Log, Sealer: s.barrier, Logger: o.Logger})
 	if err != nil {
 		return nil, fmt.Errorf("open storage: %w", err)
 	}
-	s.sys = sys.New(&sys.System{Store: s.store, Barrier: s.barrier, Policies: s.policies, Tokens: s.tokens,
+	s.sys = sys.New(&sys.System{Store: s.store, Barrier: s.barrier, Policies: s.policies, Tokens: s.tokens, Leases: s.leases,
 		Audit: s.audit, Wrapping: s.wrapping, Logger: o.Logger, Settings: o.Settings,
 		Unsealed: s.unsealed, Sealing: s.sealing, Node: s})
 	system := s.sys.Type()
@@ -162,13 +169,19 @@ func (s *Server) unsealed(ctx context.Context) error {
 	s.stop = stop
 	handlers := s.tokens.Handlers()
 	handlers[kindMount] = s.mountJob
+	handlers[sys.KindEnd] = s.sys.EndMount
 	handlers[mount.KindDelete] = s.sys.FinishNamespace
-	maps.Copy(handlers, (&lease.Store{Tokens: s.tokens, Now: s.clock}).Handlers())
-	runner := &schedule.Runner{Store: s.store, Now: s.clock, Handlers: handlers}
+	maps.Copy(handlers, s.leases.Handlers())
+	runner := &schedule.Runner{Store: s.store, Now: s.clock, Handlers: handlers, GiveUp: s.leases.GiveUp(),
+		Workers: dueWorkers, PerMount: dueWorkers / 8, Logger: s.logger}
 	s.ended.Go(func() { runner.Run(run) })
 	s.ended.Go(func() { s.rotateKeys(run) })
 	return nil
 }
+
+// dueWorkers is how many jobs of the schedule run at a time; most of their time
+// goes into waiting, for the disk or for what a mount has to reach.
+const dueWorkers = 64
 
 // sealing ends it.
 func (s *Server) sealing() {
@@ -209,6 +222,9 @@ func (s *Server) rotateKeys(ctx context.Context) {
 
 // revoked removes what ends with a token.
 func (s *Server) revoked(tx *storage.Tx, e *token.Entry) error {
+	if err := s.leases.EndOwner(tx, e.ID); err != nil {
+		return err
+	}
 	table, err := s.mounts.Table(tx)
 	if err != nil {
 		return err

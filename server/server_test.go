@@ -31,12 +31,20 @@ type world struct {
 
 func open(t *testing.T) *world {
 	t.Helper()
-	s, err := server.New(server.Options{State: kvstate.NewMemory(), Log: raft.NewMemory(), Engines: kv.Types(),
+	return openWith(t, func(*server.Options) {})
+}
+
+// openWith is open with other options.
+func openWith(t *testing.T, change func(*server.Options)) *world {
+	t.Helper()
+	o := server.Options{State: kvstate.NewMemory(), Log: raft.NewMemory(), Engines: kv.Types(),
 		Settings: sys.Settings{Version: "1.21.0", StorageType: "inmem", RootToken: "root"},
 		Seed: func(tx *storage.Tx, m *mount.Mounts) error {
 			_, err := m.Enable(tx, mount.Entry{Path: "secret/", Kind: engine.Secret, Type: "kv", Options: map[string]string{"version": "2"}})
 			return err
-		}})
+		}}
+	change(&o)
+	s, err := server.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,8 +74,13 @@ type answer struct {
 	Auth   struct {
 		ClientToken string `json:"client_token"`
 	}
-	WrapInfo struct{ Token string } `json:"wrap_info"`
-	Errors   []string
+	WrapInfo      struct{ Token string } `json:"wrap_info"`
+	LeaseID       string                 `json:"lease_id"`
+	LeaseDuration int                    `json:"lease_duration"`
+	Renewable     bool
+	Warnings      []string
+	Errors        []string
+	body          []byte
 }
 
 func (w *world) do(token, method, path, body string, headers ...string) answer {
@@ -85,7 +98,7 @@ func (w *world) do(token, method, path, body string, headers ...string) answer {
 			w.t.Fatalf("%s %s: %q is no JSON: %v", method, path, rec.Body, err)
 		}
 	}
-	a.Status = rec.Code
+	a.Status, a.body = rec.Code, rec.Body.Bytes()
 	return a
 }
 

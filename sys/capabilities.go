@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"net/http"
 	"slices"
 
 	"github.com/fastness-dev/fastness/access/policy"
@@ -70,7 +71,7 @@ func (s *System) entryCapabilities(v engine.View, e *token.Entry, err error, non
 	case err != nil:
 		return nil, err
 	case e == nil:
-		return nil, engine.Bad("%s", none)
+		return nil, engine.Listed(http.StatusBadRequest, "%s", none)
 	}
 	return s.capabilities(v, e, asked)
 }

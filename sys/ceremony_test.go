@@ -15,6 +15,7 @@ import (
 	"github.com/fastness-dev/fastness/audit"
 	"github.com/fastness-dev/fastness/cubbyhole"
 	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/lease"
 	"github.com/fastness-dev/fastness/mount"
 	"github.com/fastness-dev/fastness/storage"
 	"github.com/fastness-dev/fastness/storage/barrier"
@@ -38,7 +39,7 @@ func newVault(t *testing.T) *vault {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	s := New(&System{Store: store, Barrier: bar, Policies: policy.NewStore(), Tokens: tokens, Audit: audit.NewBroker(nil), Logger: quiet})
+	s := New(&System{Store: store, Barrier: bar, Policies: policy.NewStore(), Tokens: tokens, Leases: &lease.Store{Tokens: tokens, Now: time.Now}, Audit: audit.NewBroker(nil), Logger: quiet})
 	s.Mounts = mount.New([]engine.Type{s.Type(), tokens.Type(), cubbyhole.Type()}, time.Hour, time.Hour)
 	s.Unsealed = s.LoadAudit
 	made, err := s.Init(context.Background(), 1, 1, nil, "", false)

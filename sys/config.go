@@ -95,6 +95,15 @@ func readHeadings(v engine.View) (uiHeaders, storage.Table[uiHeaders], error) {
 	return *h, table, nil
 }
 
+// UIHeaders are the headers that an operator wants on the UI's pages.
+func (s *System) UIHeaders(tx *storage.Tx) (http.Header, error) {
+	h, err := storage.In[uiHeaders](tx.In(storage.System), "").Peek(rowHeading)
+	if err != nil || h == nil {
+		return nil, err
+	}
+	return http.Header(*h), nil
+}
+
 func (s *System) listUIHeaders(v engine.View, _ engine.None) (engine.Keys, error) {
 	h, _, err := readHeadings(v)
 	return engine.KeysOf(slices.Sorted(maps.Keys(h))), err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/storage"
 )
 
 type healthRequest struct {
@@ -83,6 +84,9 @@ type leaderAnswer struct {
 
 func (s *System) leader(v engine.View, _ engine.None) (*leaderAnswer, error) {
 	a := &leaderAnswer{HAEnabled: s.Settings.StorageType == "raft"}
+	if a.HAEnabled && !s.Serving() {
+		return nil, storage.ErrSealed
+	}
 	if a.HAEnabled {
 		a.IsSelf, a.ActiveTime, a.Address, a.ClusterAddress = true, s.started.UTC(), s.Settings.APIAddr, s.Settings.ClusterAddr
 		a.Committed, a.Applied = v.Index(), v.Index()

@@ -1,17 +1,14 @@
 package sys
 
 import (
+	"context"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/lease"
 )
-
-// leases are the leases of this system, at the time of a request.
-func (s *System) leases(v engine.View) *lease.Store {
-	return &lease.Store{Tokens: s.Tokens, Now: v.Now}
-}
 
 type leaseID struct {
 	ID string `json:"lease_id" doc:"Id of the lease."`
@@ -28,7 +25,7 @@ type leaseView struct {
 }
 
 func (s *System) lookupLease(v engine.View, req leaseID) (*leaseView, error) {
-	l, err := s.leases(v).Lookup(engine.CallOf(v).Whole, req.ID)
+	l, err := s.Leases.Lookup(engine.CallOf(v).Whole, req.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +50,7 @@ type leasePrefix struct {
 }
 
 func (s *System) listLeases(v engine.View, req leasePrefix) (engine.Keys, error) {
-	names, err := s.leases(v).List(engine.CallOf(v).Whole, req.Prefix)
+	names, err := s.Leases.List(engine.CallOf(v).Whole, req.Prefix)
 	return engine.KeysOf(names), err
 }
 
@@ -76,25 +73,49 @@ type renewRequest struct {
 }
 
 func (s *System) renewLease(tx engine.Tx, req renewRequest) (*engine.Answer, error) {
-	return nil, s.leases(tx).Renew(engine.CallOf(tx).Whole, req.id(), time.Duration(req.Increment))
+	l, err := s.Leases.Renew(engine.CallOf(tx).Whole, req.id(), time.Duration(req.Increment), tx.Warn)
+	if err != nil {
+		return nil, err
+	}
+	return &engine.Answer{Lease: &engine.Lease{ID: l.ID, Duration: l.Expires.Sub(tx.Now()), Renewable: l.Renewable}}, nil
 }
 
 type revokeRequest struct {
 	leaseNamed
-	Sync bool `json:"sync" doc:"Not needed: what one transaction has room for is always revoked at once."`
+	Sync bool `json:"sync" doc:"Answer when it has ended, or could not be."`
 }
 
-func (s *System) revokeLease(tx engine.Tx, req revokeRequest) (engine.None, error) {
-	return engine.None{}, s.leases(tx).Revoke(engine.CallOf(tx).Whole, req.id())
+func (s *System) revokeLease(tx engine.Tx, req revokeRequest) (*engine.Answer, error) {
+	whole := engine.CallOf(tx).Whole
+	if err := s.Leases.Revoke(whole, req.id()); err != nil || !req.Sync {
+		return nil, err
+	}
+	ns := whole.Namespace()
+	return &engine.Answer{After: func(ctx context.Context) error { return lease.Ended(ctx, s.Store, ns, req.id()) }}, nil
 }
 
 type revokePrefixRequest struct {
 	leasePrefix
-	Sync bool `json:"sync" doc:"Not needed: what one transaction has room for is always revoked at once."`
+	Sync bool `json:"sync" doc:"Answer when all have ended, or one could not be."`
 }
 
-func (s *System) revokePrefix(tx engine.Tx, req revokePrefixRequest) (engine.None, error) {
-	return engine.None{}, s.leases(tx).RevokePrefix(engine.CallOf(tx).Whole, req.Prefix)
+func (s *System) revokePrefix(tx engine.Tx, req revokePrefixRequest) (*engine.Answer, error) {
+	return s.revokeBelow(tx, req, false)
+}
+
+func (s *System) revokeForce(tx engine.Tx, req revokePrefixRequest) (*engine.Answer, error) {
+	return s.revokeBelow(tx, req, true)
+}
+
+func (s *System) revokeBelow(tx engine.Tx, req revokePrefixRequest, force bool) (*engine.Answer, error) {
+	whole := engine.CallOf(tx).Whole
+	if err := s.Leases.RevokePrefix(whole, req.Prefix, force); err != nil || !req.Sync {
+		return nil, err
+	}
+	ns := whole.Namespace()
+	return &engine.Answer{After: func(ctx context.Context) error {
+		return lease.EndedBelow(ctx, s.Store, ns, req.Prefix)
+	}}, nil
 }
 
 // tidyLeases has nothing to do: a lease's row ends in the transaction that ends
@@ -115,25 +136,68 @@ type leaseCount struct {
 	Counts map[string]int `json:"counts"` // by accessor of the mount
 }
 
-// Leases that cannot be revoked do not exist: a token can always be ended.
-
-func (s *System) countLeases(_ engine.View, req leaseKind) (*leaseCount, error) {
+func (s *System) countLeases(v engine.View, req leaseKind) (*leaseCount, error) {
 	if req.Type != "irrevocable" {
 		return nil, nil
 	}
-	return &leaseCount{Counts: map[string]int{}}, nil
+	tx := engine.CallOf(v).Whole
+	_, byMount, err := s.Leases.Irrevocable(tx, 0)
+	if err != nil {
+		return nil, err
+	}
+	table, err := s.Mounts.Table(tx)
+	if err != nil {
+		return nil, err
+	}
+	c := &leaseCount{Counts: map[string]int{}}
+	for mount, n := range byMount {
+		c.Count += n
+		if l := table.ByUUID(mount); l != nil {
+			mount = l.Accessor
+		}
+		c.Counts[mount] += n
+	}
+	return c, nil
 }
 
 type leasesOfKind struct {
-	Count  int         `json:"lease_count"`
-	Leases []leaseView `json:"leases"`
+	Count  int           `json:"lease_count"`
+	Leases []irrevocable `json:"leases"`
 }
 
-func (s *System) irrevocableLeases(_ engine.View, req leaseKind) (*leasesOfKind, error) {
+type irrevocable struct {
+	LeaseID string `json:"lease_id"`
+	MountID string `json:"mount_id"`
+	Error   string `json:"error"`
+}
+
+// listedLeases is how many irrevocable leases are listed unless told otherwise.
+const listedLeases = 10000
+
+func (s *System) irrevocableLeases(v engine.View, req leaseKind) (*leasesOfKind, error) {
 	if req.Type != "irrevocable" {
 		return nil, nil
 	}
-	return &leasesOfKind{Leases: []leaseView{}}, nil
+	limit := listedLeases
+	if req.Limit == "none" {
+		limit = -1
+	} else if n, err := strconv.Atoi(req.Limit); err == nil && n > 0 {
+		limit = n
+	} else if req.Limit != "" {
+		return nil, engine.Bad("invalid limit %q: it must be a positive number or none", req.Limit)
+	}
+	list, byMount, err := s.Leases.Irrevocable(engine.CallOf(v).Whole, limit)
+	if err != nil {
+		return nil, err
+	}
+	a := &leasesOfKind{Leases: []irrevocable{}}
+	for _, n := range byMount {
+		a.Count += n
+	}
+	for _, l := range list {
+		a.Leases = append(a.Leases, irrevocable{l.ID, l.Mount, l.Failure})
+	}
+	return a, nil
 }
 
 // leaseRoutes has each of the routes that Vault moved below leases/ at its old
@@ -152,7 +216,7 @@ func leaseRoutes() engine.Routes[System] {
 			engine.Write(at+"renew[/{url_lease_id...}]", (*System).renewLease).Doc("Renew a lease."),
 			engine.Write(at+"revoke[/{url_lease_id...}]", (*System).revokeLease).Doc("Revoke a lease."),
 			engine.Write(at+"revoke-prefix/{prefix...}", (*System).revokePrefix).Sudo().Doc("Revoke all leases below a path."),
-			engine.Write(at+"revoke-force/{prefix...}", (*System).revokePrefix).Sudo().Doc("Revoke all leases below a path, whatever it takes."),
+			engine.Write(at+"revoke-force/{prefix...}", (*System).revokeForce).Sudo().Doc("Revoke all leases below a path, whatever it takes."),
 		)
 	}
 	return routes

@@ -262,6 +262,9 @@ func (s *System) Unseal(ctx context.Context, share []byte) error {
 		s.unseal = seal.NewCeremony(config.Threshold, uuid.NewString)
 	}
 	done, err := s.unseal.Add(share)
+	if errors.Is(err, seal.ErrShareLength) {
+		return engine.Bad("%s", err) // it says so itself
+	}
 	if err != nil {
 		return engine.Bad("invalid key: %s", err)
 	}
@@ -292,7 +295,10 @@ func (s *System) open(ctx context.Context, sealKey []byte) error {
 		if err != nil {
 			return err
 		}
-		return s.lead(tx, stored)
+		if err := s.lead(tx, stored); err != nil {
+			return err
+		}
+		return s.noteVersion(tx)
 	})
 	if err == nil && s.Unsealed != nil {
 		err = s.Unsealed(context.WithoutCancel(ctx))
@@ -361,8 +367,12 @@ func (s *System) lock() {
 	s.Policies.Drop()
 }
 
-func (s *System) sealNow(context.Context, *engine.Caller, engine.None) (engine.None, error) {
-	s.Seal()
+// sealNow seals for who was asked for a token. Nobody is while the node is
+// sealed, and then there is nothing to do.
+func (s *System) sealNow(_ context.Context, who *engine.Caller, _ engine.None) (engine.None, error) {
+	if who.TokenID != "" {
+		s.Seal()
+	}
 	return engine.None{}, nil
 }
 
@@ -419,6 +429,9 @@ func (s *System) cluster(ctx context.Context) (c *cluster, err error) {
 	return c, err
 }
 
+// stepDown has nobody to step down for: there is one node.
+func (s *System) stepDown(engine.View, engine.None) (engine.None, error) { return engine.None{}, nil }
+
 func (s *System) sealStatus(v engine.View, _ engine.None) (*SealStatus, error) {
 	return s.Status(v.Context())
 }
@@ -434,8 +447,9 @@ func lifeRoutes() engine.Routes[System] {
 		engine.Outside("init", engine.OpWrite, (*System).init).Public().Bare().Quiet().WhileSealed().RootNamespace().Doc("Initialise the cluster."),
 		engine.Read("seal-status", (*System).sealStatus).Public().Bare().Quiet().WhileSealed().RootNamespace().Doc("Say how the seal stands."),
 		engine.Outside("unseal", engine.OpWrite, (*System).unsealStep).Public().Bare().Quiet().WhileSealed().RootNamespace().Doc("Give one share of the seal key."),
-		engine.Outside("seal", engine.OpWrite, (*System).sealNow).Sudo().RootNamespace().Doc("Seal the node."),
+		engine.Outside("seal", engine.OpWrite, (*System).sealNow).Sudo().WhileSealed().RootNamespace().Doc("Seal the node."),
+		engine.Compute("step-down", (*System).stepDown).Sudo().RootNamespace().Doc("Give up being the active node."),
 		engine.Read("health", (*System).health).Public().Bare().Quiet().WhileSealed().RootNamespace().Doc("Say how the node is, by status code."),
-		engine.Read("leader", (*System).leader).Public().Bare().Quiet().RootNamespace().Doc("Name the active node."),
+		engine.Read("leader", (*System).leader).Public().Bare().Quiet().WhileSealed().RootNamespace().Doc("Name the active node."),
 	}
 }

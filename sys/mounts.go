@@ -3,9 +3,12 @@ package sys
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/mount"
+	"github.com/fastness-dev/fastness/schedule"
+	"github.com/fastness-dev/fastness/storage"
 )
 
 // A tableOf is one of the two faces of the mount table: sys/mounts for secrets
@@ -53,7 +56,7 @@ func (s *System) viewOf(l *mount.Live) *mountView {
 		Local: l.Local, Options: l.Options, PluginVersion: l.PluginVersion, RunningVersion: l.Engine.Info().Version,
 		SealWrap: l.SealWrap, Type: l.Type, UUID: l.UUID}
 	if v.RunningVersion == "" { // an engine that is as old as the server
-		v.RunningVersion = s.builtin()
+		v.RunningVersion = s.Builtin()
 	}
 	if l.Kind != engine.System {
 		v.DeprecationStatus = "supported"
@@ -153,12 +156,45 @@ func disableMount(t tableOf) func(*System, engine.Tx, mountPath) (engine.None, e
 			return engine.None{}, nil
 		}
 		whole := engine.CallOf(tx).Whole
-		if err := s.leases(tx).RevokePrefix(whole, path); err != nil {
+		if err := s.Leases.RevokePrefix(whole, path, false); err != nil {
 			return engine.None{}, err
 		}
-		s.Mounts.Disable(whole, l.Entry)
-		return engine.None{}, nil
+		s.Mounts.Doom(whole, l.Entry)
+		return engine.None{}, s.endMount(whole, l.Entry)
 	}
+}
+
+// KindEnd is the job that goes on removing a mount, whose UUID is its id.
+const KindEnd = "mount-end"
+
+// endPause is how long a mount that still lends something is left alone.
+const endPause = 5 * time.Second
+
+// EndMount goes on removing a mount.
+func (s *System) EndMount(tx *storage.Tx, j schedule.Job) error {
+	table, err := s.Mounts.Table(tx)
+	if err != nil {
+		return err
+	}
+	l := table.ByUUID(j.ID)
+	if l == nil || !l.Doomed {
+		return nil
+	}
+	return s.endMount(tx, l.Entry)
+}
+
+// endMount removes a mount that lends nothing any longer, or looks again later.
+func (s *System) endMount(tx *storage.Tx, e *mount.Entry) error {
+	lends, err := s.Leases.Lends(tx, e.UUID)
+	if err != nil {
+		return err
+	}
+	if lends {
+		schedule.At(tx, s.Leases.Now().Add(endPause), schedule.Job{Kind: KindEnd, ID: e.UUID})
+		return nil
+	}
+	s.Mounts.Disable(tx, e)
+	return nil
 }
 
 func mountRoutes() engine.Routes[System] {

@@ -168,9 +168,10 @@ func (s *System) deleteNamespace(v engine.Tx, req namespacePath) (*engine.Answer
 	return &engine.Answer{Data: deletion{"in-progress"}}, nil
 }
 
-// FinishNamespace goes on deleting a namespace. Tokens end with their rows.
+// FinishNamespace goes on deleting a namespace: what it lent is undone first,
+// and everything else ends with its rows.
 func (s *System) FinishNamespace(tx *storage.Tx, j schedule.Job) error {
-	return s.Mounts.Spaces.Finish(tx, j.ID, func(*storage.Tx) (bool, error) { return true, nil })
+	return s.Mounts.Spaces.Finish(tx, j.ID, s.Leases.Now().Add(endPause), s.Leases.Empty)
 }
 
 type unlockKey struct {

@@ -3,16 +3,17 @@ package sys
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/storage"
 )
 
 type loggerRequest struct {
@@ -77,6 +78,23 @@ func (s *System) resetLogger(tx engine.Tx, req loggerName) (engine.None, error) 
 	return s.resetLoggers(tx, engine.None{})
 }
 
+type monitorRequest struct {
+	Level  string `json:"log_level" default:"info" doc:"trace, debug, info, warn or error."`
+	Format string `json:"log_format" default:"standard" doc:"standard or json."`
+}
+
+// monitor follows the log for as long as the client stays.
+func (s *System) monitor(ctx context.Context, _ *engine.Caller, req monitorRequest) (*engine.Raw, error) {
+	if req.Format != "standard" && req.Format != "json" {
+		return nil, engine.Bad("unknown log format %q: it must be standard or json", req.Format)
+	}
+	follow, err := s.Node.FollowLog(ctx, req.Level, req.Format)
+	if err != nil {
+		return nil, err
+	}
+	return &engine.Raw{ContentType: "text/plain", Stream: follow}, nil
+}
+
 type metricsRequest struct {
 	Format string `json:"format" doc:"prometheus, or nothing for JSON."`
 }
@@ -134,75 +152,12 @@ func (s *System) inFlight(engine.View, engine.None) (map[string]InFlight, error)
 	return s.Node.InFlight(), nil
 }
 
-type hostInfo struct {
-	Timestamp time.Time   `json:"timestamp"`
-	Host      hostDetails `json:"host"`
-	CPU       []hostCPU   `json:"cpu"`
-	CPUTimes  []struct{}  `json:"cpu_times"`
-	Disk      []struct{}  `json:"disk"`
-	Memory    hostMemory  `json:"memory"`
-}
-
-type hostDetails struct {
-	Hostname string `json:"hostname"`
-	OS       string `json:"os"`
-	Arch     string `json:"kernelArch"`
-}
-
-type hostCPU struct {
-	CPU   int `json:"cpu"`
-	Cores int `json:"cores"`
-}
-
-type hostMemory struct {
-	Total     uint64 `json:"total"` // bytes
-	Available uint64 `json:"available"`
-	Free      uint64 `json:"free"`
-}
-
-func (s *System) hostInfo(v engine.View, _ engine.None) (*hostInfo, error) {
-	a := &hostInfo{Timestamp: v.Now().UTC(), CPUTimes: []struct{}{}, Disk: []struct{}{},
-		Host: hostDetails{OS: runtime.GOOS, Arch: runtime.GOARCH}, Memory: readMemory()}
-	a.Host.Hostname = hostname()
-	for i := range runtime.NumCPU() {
-		a.CPU = append(a.CPU, hostCPU{i, 1})
-	}
-	return a, nil
-}
-
 func hostname() string {
 	name, err := os.Hostname()
 	if err != nil {
 		return ""
 	}
 	return name
-}
-
-// readMemory is zero where the system does not tell as Linux does.
-func readMemory() (m hostMemory) {
-	page, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return m
-	}
-	for line := range strings.Lines(string(page)) {
-		words := strings.Fields(line)
-		if len(words) < 2 {
-			continue
-		}
-		kib, err := strconv.ParseUint(words[1], 10, 64)
-		if err != nil {
-			continue
-		}
-		switch words[0] {
-		case "MemTotal:":
-			m.Total = kib << 10
-		case "MemAvailable:":
-			m.Available = kib << 10
-		case "MemFree:":
-			m.Free = kib << 10
-		}
-	}
-	return m
 }
 
 type haNode struct {
@@ -212,6 +167,7 @@ type haNode struct {
 	Active         bool       `json:"active_node"`
 	LastEcho       *time.Time `json:"last_echo"`
 	Version        string     `json:"version"`
+	UpgradeVersion string     `json:"upgrade_version,omitempty"` // of nodes with raft
 }
 
 type haStatus struct {
@@ -219,8 +175,12 @@ type haStatus struct {
 }
 
 func (s *System) haStatus(engine.View, engine.None) (*haStatus, error) {
-	return &haStatus{[]haNode{{Hostname: hostname(), APIAddress: s.Settings.APIAddr, ClusterAddress: s.Settings.ClusterAddr,
-		Active: true, Version: s.Settings.Version}}}, nil
+	n := haNode{Hostname: hostname(), APIAddress: s.Settings.APIAddr, ClusterAddress: s.Settings.ClusterAddr,
+		Active: true, Version: s.Settings.Version}
+	if s.Settings.StorageType == "raft" {
+		n.UpgradeVersion = s.Settings.Version
+	}
+	return &haStatus{[]haNode{n}}, nil
 }
 
 type versionInfo struct {
@@ -229,10 +189,55 @@ type versionInfo struct {
 	BuildDate string    `json:"build_date"`
 }
 
-// versionHistory knows this process only: older versions leave no row.
-func (s *System) versionHistory(engine.View, engine.None) (engine.Keys, error) {
-	now := versionInfo{Installed: s.started.UTC(), BuildDate: s.Settings.BuildDate}
-	return engine.Keys{Keys: []string{s.Settings.Version}, Info: map[string]any{s.Settings.Version: now}}, nil
+// A ranVersion is a version that led the cluster, in the row of them all.
+type ranVersion struct {
+	Version string `json:"version"`
+	versionInfo
+}
+
+func versionLog(tx *storage.Tx) storage.Table[[]ranVersion] {
+	return storage.In[[]ranVersion](tx.In(storage.System), "")
+}
+
+const rowVersions = "versions"
+
+// noteVersion adds this server's version to those that led the cluster, when the
+// last was another.
+func (s *System) noteVersion(tx *storage.Tx) error {
+	ran, err := versionLog(tx).Get(rowVersions)
+	if err != nil {
+		return fmt.Errorf("read the history of versions: %w", err)
+	}
+	if ran == nil {
+		ran = &[]ranVersion{}
+	}
+	now := ranVersion{s.Settings.Version, versionInfo{Installed: time.Now().UTC(), BuildDate: s.Settings.BuildDate}}
+	if n := len(*ran); n > 0 {
+		last := &(*ran)[n-1]
+		if last.Version == now.Version {
+			return nil
+		}
+		now.Previous = &last.Version
+	}
+	*ran = append(*ran, now)
+	versionLog(tx).Put(rowVersions, ran)
+	return nil
+}
+
+// versionHistory tells a version that came back once, with its last return.
+func (s *System) versionHistory(v engine.View, _ engine.None) (engine.Keys, error) {
+	ran, err := versionLog(engine.CallOf(v).Whole).Get(rowVersions)
+	if err != nil || ran == nil {
+		return engine.Keys{}, err
+	}
+	a := engine.Keys{Info: map[string]any{}}
+	for _, r := range *ran {
+		if a.Info[r.Version] == nil {
+			a.Keys = append(a.Keys, r.Version)
+		}
+		a.Info[r.Version] = r.versionInfo
+	}
+	return a, nil
 }
 
 func (s *System) sanitized(engine.View, engine.None) (*engine.Answer, error) {
@@ -255,6 +260,7 @@ func observeRoutes() engine.Routes[System] {
 		engine.Read("loggers/{name}", (*System).readLogger).RootNamespace().Doc("Show the level of a logger."),
 		engine.Compute("loggers/{name}", (*System).writeLogger).RootNamespace().Doc("Set the level of a logger."),
 		engine.Delete("loggers/{name}", (*System).resetLogger).RootNamespace().Doc("Set a logger back to the configuration."),
+		engine.Outside("monitor", engine.OpRead, (*System).monitor).RootNamespace().Doc("Follow the log."),
 		engine.Read("metrics", (*System).metrics).RootNamespace().Doc("Show the metrics."),
 		engine.Read("in-flight-req", (*System).inFlight).Bare().RootNamespace().Doc("List the requests being answered."),
 		engine.Read("host-info", (*System).hostInfo).RootNamespace().Doc("Describe the machine."),

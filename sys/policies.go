@@ -77,8 +77,8 @@ func (s *System) writePolicy(tx engine.Tx, req policyRequest) (engine.None, erro
 	if name != req.Name {
 		tx.Warn("policy name was converted to %s", name)
 	}
-	if name == "" || strings.ContainsFunc(name, unprintable) || strings.Contains(name, "/") {
-		return engine.None{}, engine.Bad("a policy name must not be empty or hold slashes or control characters")
+	if name == "" || strings.ContainsFunc(name, unprintable) || strings.Trim(name, "/") != name {
+		return engine.None{}, engine.Bad("a policy name must not be empty, begin or end with a slash, or hold control characters")
 	}
 	if err := policy.CheckWritable(name); err != nil {
 		return engine.None{}, engine.Bad("%s", err)

@@ -2,6 +2,7 @@ package sys
 
 import (
 	"encoding/base64"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -19,9 +20,14 @@ func rawRanges() []rawRange {
 	return []rawRange{
 		{"accessors", storage.Accessors}, {"audits", storage.Audits}, {"core", storage.Core}, {"leases", storage.Leases},
 		{"mounts", storage.Mounts}, {"policies", storage.Policies}, {"system", storage.System}, {"tokens", storage.Tokens},
-		{"wraps", storage.Wraps},
+		{"wraps", storage.Wraps}, {"namespaces", storage.Namespaces}, {"identities", storage.Identities}, {"aliases", storage.Aliases},
+		{"token-roles", storage.TokenRoles}, {"quotas", storage.Quotas}, {"lockouts", storage.Lockouts}, {"mfa", storage.MFA},
+		{"controls", storage.Controls},
 	}
 }
+
+// rawMounts is the name below which the ranges of mounts lie, by their UUIDs.
+const rawMounts = "logical"
 
 type rawRequest struct {
 	Path     string `path:"path"`
@@ -34,6 +40,16 @@ type rawRequest struct {
 // be undone.
 func (s *System) rawRow(v engine.View, path string, write bool) (rows storage.Rows, kind storage.RangeKind, row string, err error) {
 	name, row, _ := strings.Cut(path, "/")
+	if name == rawMounts && s.Settings.RawEnabled {
+		id, row, _ := strings.Cut(row, "/")
+		table, err := s.mountTable(v)
+		if err != nil {
+			return rows, 0, "", err
+		}
+		if l := table.ByUUID(id); l != nil {
+			return engine.CallOf(v).Whole.In(l.Range()), l.Range().Kind, row, nil
+		}
+	}
 	closed := name == "core" && (write || row == rowKeyring || row == rowRoot)
 	for _, r := range rawRanges() {
 		if r.name == name && s.Settings.RawEnabled && !closed {
@@ -117,6 +133,19 @@ func (s *System) listRaw(v engine.View, req rawRequest) (engine.Keys, error) {
 		for _, r := range rawRanges() {
 			names = append(names, r.name+"/")
 		}
+		names = append(names, rawMounts+"/")
+		slices.Sort(names)
+		return engine.KeysOf(names), nil
+	}
+	if strings.Trim(req.Path, "/") == rawMounts && s.Settings.RawEnabled {
+		table, err := s.mountTable(v)
+		if err != nil {
+			return engine.Keys{}, err
+		}
+		for _, l := range table.All() {
+			names = append(names, l.UUID+"/")
+		}
+		slices.Sort(names)
 		return engine.KeysOf(names), nil
 	}
 	rows, kind, row, err := s.rawRow(v, req.Path, false)

@@ -65,7 +65,7 @@ func (s *System) remount(tx engine.Tx, req remountRequest) (*migrationID, error)
 		return nil, engine.Bad("path already in use at %q", to)
 	}
 	whole := engine.CallOf(tx).Whole
-	if err := s.leases(tx).RevokePrefix(whole, from); err != nil {
+	if err := s.Leases.RevokePrefix(whole, from, false); err != nil {
 		return nil, err
 	}
 	if err := s.Mounts.Move(whole, l.Entry, to); err != nil {

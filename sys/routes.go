@@ -19,6 +19,8 @@ var parts = []func() engine.Routes[System]{
 	rootRoutes,
 	rekeyRoutes,
 	observeRoutes,
+	counterRoutes,
+	pprofRoutes,
 	configRoutes,
 	rawRoutes,
 	specRoutes,

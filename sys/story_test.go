@@ -22,6 +22,7 @@ import (
 	"github.com/fastness-dev/fastness/api"
 	"github.com/fastness-dev/fastness/cubbyhole"
 	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/lease"
 	"github.com/fastness-dev/fastness/mount"
 	"github.com/fastness-dev/fastness/storage"
 	"github.com/fastness-dev/fastness/storage/barrier"
@@ -72,7 +73,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	s := New(&System{Store: store, Barrier: bar, Policies: policy.NewStore(), Tokens: tokens,
+	s := New(&System{Store: store, Barrier: bar, Policies: policy.NewStore(), Tokens: tokens, Leases: &lease.Store{Tokens: tokens, Now: now},
 		Wrapping: &cubbyhole.Wrapping{Tokens: tokens}, Logger: slog.New(slog.DiscardHandler), Settings: Settings{Version: "1.21.0", RootToken: "root"}})
 	login := (&engine.Spec[shelf]{Name: "userpass", Kind: engine.Auth, Version: "v1.2.3+builtin.vault"}).Type()
 	s.Mounts = mount.New([]engine.Type{s.Type(), tokens.Type(), cubbyhole.Type(), login,
@@ -170,6 +171,12 @@ func (w *world) tell(t *testing.T, a *engine.Answer, c *engine.Call, err error) 
 		return err.Error() + "\n"
 	}
 	out := "nothing\n"
+	if a != nil && a.After != nil { // as the server does: nothing else is answered
+		if err := a.After(t.Context()); err != nil {
+			return err.Error() + "\n"
+		}
+		a = nil
+	}
 	if a != nil {
 		out = ""
 		if a.Status != 0 {

@@ -8,6 +8,7 @@ package sys
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,7 @@ import (
 	"github.com/fastness-dev/fastness/audit"
 	"github.com/fastness-dev/fastness/cubbyhole"
 	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/lease"
 	"github.com/fastness-dev/fastness/mount"
 	"github.com/fastness-dev/fastness/storage"
 	"github.com/fastness-dev/fastness/storage/barrier"
@@ -34,6 +36,7 @@ type System struct {
 	Mounts   *mount.Mounts
 	Policies *policy.Store
 	Tokens   *token.Store
+	Leases   *lease.Store
 	Audit    *audit.Broker
 	Wrapping *cubbyhole.Wrapping
 	Logger   *slog.Logger
@@ -83,6 +86,10 @@ type Node interface {
 	// LogLevels gives and sets the level of the logger.
 	LogLevel() string
 	SetLogLevel(level string) error
+	// FollowLog writes lines of the log of a level and above, in text or "json",
+	// until ctx or the server ends. A bad level is the caller's error, told
+	// before anything is written.
+	FollowLog(ctx context.Context, level, format string) (func(io.Writer) error, error)
 	// Metrics writes the metrics page in Prometheus' text format.
 	Metrics() ([]byte, error)
 }
@@ -106,15 +113,15 @@ func New(s *System) *System {
 // Type is the engine of sys/ for this system.
 func (s *System) Type() engine.Type {
 	return (&engine.Spec[System]{
-		Name: "system", Kind: engine.System, Version: s.builtin(),
+		Name: "system", Kind: engine.System, Version: s.Builtin(),
 		Help:   "The server itself: seal, mounts, policies, audit.",
 		Open:   func(engine.Mount) (*System, error) { return s, nil },
 		Routes: s.guarded(routes()),
 	}).Type()
 }
 
-// builtin is the version of what comes with the server, as plugins show theirs.
-func (s *System) builtin() string { return "v" + s.Settings.Version + "+builtin.vault" }
+// Builtin is the version of what comes with the server, as plugins show theirs.
+func (s *System) Builtin() string { return "v" + s.Settings.Version + "+builtin.vault" }
 
 // routes joins the tables that stand in the files of their subjects.
 func routes() engine.Routes[System] {

@@ -76,7 +76,7 @@ func (s *System) unwrap(tx engine.Tx, req wrappingToken) (*engine.Answer, error)
 	if answer == nil {
 		return nil, notWrapping()
 	}
-	return &engine.Answer{Stored: answer}, nil
+	return answer, nil
 }
 
 func (s *System) rewrap(tx engine.Tx, req wrappingToken) (*engine.Answer, error) {

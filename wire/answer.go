@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 
@@ -19,13 +20,14 @@ type Reply struct {
 	Status      int
 	ContentType string
 	Body        []byte // nil is none
+	Stream      func(io.Writer) error
 }
 
 // Envelope makes the reply of a route from its answer. A nil answer is 204 for
 // a write and 404 for a read.
 func Envelope(q *Request, info *engine.RouteInfo, mountType string, a *engine.Answer, warnings []string) (*Reply, error) {
 	if a != nil && a.Raw != nil {
-		return &Reply{Status: or(a.Raw.Status, 200), ContentType: a.Raw.ContentType, Body: a.Raw.Body}, nil
+		return &Reply{Status: or(a.Raw.Status, 200), ContentType: a.Raw.ContentType, Body: a.Raw.Body, Stream: a.Raw.Stream}, nil
 	}
 	if a != nil && a.Stored != nil {
 		return &Reply{Status: 200, ContentType: "application/json", Body: a.Stored}, nil
@@ -52,6 +54,9 @@ func Envelope(q *Request, info *engine.RouteInfo, mountType string, a *engine.An
 	}
 	env := api.Answer{RequestID: q.ID, Data: data, Warnings: warnings, Auth: a.Auth, WrapInfo: a.Wrap,
 		LeaseDuration: int64(a.LeaseDuration / time.Second), MountType: mountType}
+	if l := a.Lease; l != nil {
+		env.LeaseID, env.LeaseDuration, env.Renewable = l.ID, int64(l.Duration.Round(time.Second)/time.Second), l.Renewable
+	}
 	if a.Wrap != nil {
 		env.RequestID, env.MountType = "", "" // as Vault: who unwraps has a request of its own
 	}
@@ -168,9 +173,30 @@ func Send(w http.ResponseWriter, q *Request, rep *Reply) {
 		h.Set("Content-Length", strconv.Itoa(len(rep.Body)))
 	}
 	w.WriteHeader(rep.Status)
-	if q == nil || !q.Head {
-		_, _ = w.Write(rep.Body) // the client has gone: nobody to tell
+	switch {
+	case q != nil && q.Head:
+	case rep.Stream != nil:
+		f := flusher{w, http.NewResponseController(w)}
+		if f.Flush() == nil {
+			_ = rep.Stream(f) // the client has gone: nobody to tell
+		}
+	default:
+		_, _ = w.Write(rep.Body) // as above
 	}
+}
+
+// A flusher sends what is written at once.
+type flusher struct {
+	w io.Writer
+	*http.ResponseController
+}
+
+func (f flusher) Write(p []byte) (int, error) {
+	n, err := f.w.Write(p)
+	if err == nil {
+		err = f.Flush()
+	}
+	return n, err
 }
 
 // Fail writes a refusal.

@@ -43,6 +43,14 @@ type Request struct {
 	Start      time.Time
 }
 
+// FullPath is the path as Vault notes it: that of a list ends in a slash.
+func (q *Request) FullPath() string {
+	if q.Op == engine.OpList && !strings.HasSuffix(q.Path, "/") {
+		return q.Path + "/"
+	}
+	return q.Path
+}
+
 // Limits bound what a request may cost. Zero fields are Vault's defaults.
 type Limits struct {
 	MaxBody   int64 // bytes; 32 MiB

@@ -40,6 +40,7 @@ func NewStore() *Store {
 			if err != nil {
 				return nil, err
 			}
+			name = nameOf.Replace(name)
 			pol, err := Parse(name, string(text))
 			if err != nil {
 				return nil, fmt.Errorf("policy %q: %w", name, err)
@@ -92,13 +93,21 @@ func (s *Store) Names(tx *storage.Tx) ([]string, error) {
 
 // Put stores a policy that was parsed.
 func (s *Store) Put(tx *storage.Tx, p *Policy) {
-	tx.In(storage.Policies).Put("acl/"+p.Name, []byte(p.Text))
+	tx.In(storage.Policies).Put(row(p.Name), []byte(p.Text))
 }
 
 // Delete removes a policy.
 func (s *Store) Delete(tx *storage.Tx, name string) {
-	tx.In(storage.Policies).Delete("acl/" + NormalizeName(name))
+	tx.In(storage.Policies).Delete(row(NormalizeName(name)))
 }
+
+// A policy's row lies directly below acl/, although its name may have slashes.
+var (
+	escaped = strings.NewReplacer("%", "%25", "/", "%2F")
+	nameOf  = strings.NewReplacer("%2F", "/", "%25", "%")
+)
+
+func row(name string) string { return "acl/" + escaped.Replace(name) }
 
 // ACL compiles the named policies; unknown ones grant nothing. Names must be
 // sorted for the compiled form to be found again.

@@ -104,7 +104,7 @@ func parseCIDR(s string) (netip.Prefix, error) {
 // the token itself, or "" where the answer must not have it.
 func (e *Entry) Auth(raw string, now time.Time) *api.Auth {
 	return &api.Auth{
-		ClientToken: raw, Accessor: e.Accessor,
+		ClientToken: raw, Accessor: e.Accessor, DisplayName: e.DisplayName,
 		Policies: e.Policies, TokenPolicies: e.Policies, Metadata: e.Meta,
 		LeaseDuration: seconds(e.Left(now)), Renewable: e.Renewable,
 		EntityID: e.EntityID, TokenType: e.Type, Orphan: e.Orphan(), NumUses: e.NumUses,

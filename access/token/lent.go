@@ -17,3 +17,8 @@ func (s *Store) LeaseOf(tx *storage.Tx, l *lease.Lease) (bool, error) {
 	l.Path, l.Issued, l.Expires, l.LastRenewal, l.Renewable = e.Path, e.Created, e.Expires, e.LastRenewal, e.Renewable
 	return true, nil
 }
+
+// HomeOf is the transaction as the namespace of a token sees it.
+func (s *Store) HomeOf(tx *storage.Tx, tokenID string) (*storage.Tx, error) {
+	return s.home(tx, tokenID)
+}

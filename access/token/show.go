@@ -1,6 +1,10 @@
 package token
 
-import "time"
+import (
+	"time"
+
+	"github.com/fastness-dev/fastness/storage"
+)
 
 // Shown is a token as a lookup answers it. Fields are in the order of their
 // names, as in Vault's answers.
@@ -49,4 +53,16 @@ func (s *Store) show(e *Entry, raw string) *Shown {
 		a.LastRenewal, a.LastRenewalTime = &t, t.Unix()
 	}
 	return a
+}
+
+// Count is how many service tokens there are. It reads the whole list of
+// accessors.
+func (s *Store) Count(tx *storage.Tx) (n int, err error) {
+	for _, err := range tx.In(storage.Accessors).Children("", "") {
+		if err != nil {
+			return 0, err
+		}
+		n++
+	}
+	return n, nil
 }

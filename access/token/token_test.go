@@ -521,7 +521,7 @@ func TestLeasesOfTokens(t *testing.T) {
 			t.Errorf("lease: %+v", l)
 		}
 		_, err = w.leases.Lookup(tx, "a/b/c")
-		renew := w.leases.Renew(tx, annID, time.Hour)
+		_, renew := w.leases.Renew(tx, annID, time.Hour, nil)
 		if said(err) != "400 invalid lease" || said(renew) != "400 tokens cannot be renewed through this endpoint" {
 			t.Error(said(err), said(renew))
 		}
@@ -537,7 +537,7 @@ func TestLeasesOfTokens(t *testing.T) {
 	for range 300 {
 		login("auth/userpass/login/many")
 	}
-	w.update(func(tx *storage.Tx) error { return w.leases.RevokePrefix(tx, "auth/userpass") })
+	w.update(func(tx *storage.Tx) error { return w.leases.RevokePrefix(tx, "auth/userpass", false) })
 	w.advance(0)
 	w.wantUse(bob, denied)
 	w.wantUse(other, ok)

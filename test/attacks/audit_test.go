@@ -53,6 +53,8 @@ func TestCVE_2024_0831_RawAuditOfOneDeviceIsTheOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	shown(t, "the hashed device", string(text))
+	// One device that has written is enough for an answer: the other has when it ends.
+	w.want(w.do(w.root, http.MethodDelete, "sys/audit/raw", ""), 204)
 	if text, err = os.ReadFile(raw); err != nil || !strings.Contains(string(text), canary) {
 		t.Errorf("the raw device does not show what it was told to: %v", err)
 	}

@@ -18,11 +18,13 @@
 //	> Header: value                  (or "> token: NAME")
 //	< status Header: value; Header: value
 //	the body, cut where it says …
+//	| {"type":"request", …           lines of the device at /dir/audit.log, or
+//	| none
 //
 // "## text" begins a section and "#" a comment. The token is root unless told.
 // Labels (TOKEN1, ACCESSOR2, UUID3 …) stand for what the server chose: they are
 // bound at first sight in an answer and put in where they are sent later. TIME,
-// N, REQ and PORT match anything of their kind. A title that ends in "(types)"
+// N, REQ, PORT, VERSION and TEXT match anything of their kind. A title that ends in "(types)"
 // compares types alone.
 //
 // Lines that begin with % are ours, and stand before the exchange they are for:
@@ -31,12 +33,14 @@
 //	                          (on disk, not initialised); the first line, dev if none
 //	% POST /path body [...]   set-up: sent, and must be answered with 2xx
 //	% let NAME = auth.client_token   a label from the last answer of set-up
-//	% let NAME = "text"       a label with a value of ours
+//	% let NAME = "text"       a label with a value of ours, or of another label
 //	% advance 2h              the server's clock goes on; it stands still otherwise
 //	% wait issue 3: why       the exchange waits: it is counted and not sent
 //	% wait section issue 3: why   the rest of the section waits
 //	% differ why              we answer otherwise than the recording, on purpose:
 //	                          what stands below is our answer
+//	% peer why                only the peer knows this, or its section ("% peer section
+//	                          why"): it is not sent
 //
 // REPEAT(n,text) in a body that is sent stands for n times the text.
 //

@@ -11,129 +11,6 @@ import (
 	"strings"
 )
 
-// A node is a value of the answer that is asked for.
-type node struct {
-	kind   byte // { [ " n(umber) b(ool) 0(null)
-	text   string
-	keys   []string
-	items  []*node
-	isBool bool
-	cut    bool // … stood here: more may follow
-}
-
-// parse reads JSON as recordings have it: cut by … and with labels that are not
-// in quotes.
-func parse(s string) (*node, error) {
-	p := &reading{s: s}
-	n, err := p.value()
-	if err != nil {
-		return nil, err
-	}
-	if p.space(); p.i < len(p.s) && !p.cut {
-		return nil, fmt.Errorf("more after the value: %q", p.s[p.i:])
-	}
-	return n, nil
-}
-
-type reading struct {
-	s   string
-	i   int
-	cut bool
-}
-
-func (p *reading) space() {
-	for p.i < len(p.s) && strings.IndexByte(" \t\r\n", p.s[p.i]) >= 0 {
-		p.i++
-	}
-	if strings.HasPrefix(p.s[p.i:], "…") {
-		p.cut = true
-	}
-}
-
-func (p *reading) value() (*node, error) {
-	p.space()
-	if p.i == len(p.s) {
-		return nil, fmt.Errorf("the body ends too soon")
-	}
-	switch c := p.s[p.i]; {
-	case c == '{' || c == '[':
-		return p.many(c)
-	case c == '"':
-		text, err := p.quoted()
-		return &node{kind: '"', text: text}, err
-	}
-	end := p.i
-	for end < len(p.s) && strings.IndexByte(",]} \n", p.s[end]) < 0 {
-		end++
-	}
-	word := p.s[p.i:end]
-	p.i = end
-	switch {
-	case word == "null":
-		return &node{kind: '0'}, nil
-	case word == "true" || word == "false":
-		return &node{kind: 'b', text: word, isBool: word == "true"}, nil
-	case regexp.MustCompile(`^[A-Z][A-Z0-9_]*$`).MatchString(word):
-		return &node{kind: '"', text: word}, nil
-	}
-	if _, err := strconv.ParseFloat(word, 64); err != nil {
-		return nil, fmt.Errorf("%q is no value", word)
-	}
-	return &node{kind: 'n', text: word}, nil
-}
-
-func (p *reading) quoted() (string, error) {
-	end := p.i + 1
-	for end < len(p.s) && p.s[end] != '"' {
-		if p.s[end] == '\\' {
-			end++
-		}
-		end++
-	}
-	if end >= len(p.s) {
-		return "", fmt.Errorf("a string has no end")
-	}
-	var s string
-	err := json.Unmarshal([]byte(p.s[p.i:end+1]), &s)
-	p.i = end + 1
-	return s, err
-}
-
-// many reads an object or an array.
-func (p *reading) many(open byte) (*node, error) {
-	n := &node{kind: open}
-	p.i++
-	for {
-		p.space()
-		if p.cut {
-			n.cut = true
-			return n, nil
-		}
-		if p.i < len(p.s) && (p.s[p.i] == '}' || p.s[p.i] == ']') {
-			p.i++
-			return n, nil
-		}
-		if open == '{' {
-			key, err := p.quoted()
-			if err != nil {
-				return nil, err
-			}
-			if p.space(); p.i < len(p.s) && p.s[p.i] == ':' {
-				p.i++
-			}
-			n.keys = append(n.keys, key)
-		}
-		item, err := p.value()
-		if err != nil {
-			return nil, err
-		}
-		n.items = append(n.items, item)
-		if p.space(); p.i < len(p.s) && p.s[p.i] == ',' {
-			p.i++
-		}
-	}
-}
-
 // A difference is one place where an answer is not what is asked for.
 type difference struct {
 	at, text string
@@ -149,107 +26,6 @@ type matcher struct {
 
 func (m *matcher) differ(at, format string, args ...any) {
 	m.found = append(m.found, difference{at: at, text: fmt.Sprintf(format, args...)})
-}
-
-// kinds are the names of labels, which a number may follow.
-var kinds = []string{"TOKEN", "ACCESSOR", "UUID", "KEY", "KEYB64", "OTP", "ENCODED", "JWT", "CODE", "CLIENTID", "CLIENTSECRET",
-	"SECRETID", "RANDOM", "PASSWORD", "LEASEID", "LEASE", "NSID", "HMAC", "BIGNUM", "CLUSTER", "HOST", "SERIAL"}
-
-// loose labels stand for anything.
-var loose = map[string]string{"REQ": `[0-9a-f-]{36}`, "TIME": `.+`, "PORT": `[0-9]+`, "N": `-?[0-9]+`, "UNIXTIME": `[0-9]+`,
-	"VERSION": `v[0-9.]+\+builtin(?:\.vault)?`}
-
-var word = regexp.MustCompile(`[A-Z][A-Z0-9]*(?:_[0-9]+)?`)
-var numbered = regexp.MustCompile(`_?[0-9]+$`)
-
-func alnum(s string, i int) bool {
-	if i < 0 || i >= len(s) {
-		return false
-	}
-	c := s[i]
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-}
-
-// spans finds the labels of a text.
-func (m *matcher) spans(s string) [][]int {
-	var out [][]int
-	for _, at := range word.FindAllStringIndex(s, -1) {
-		name := s[at[0]:at[1]]
-		if alnum(s, at[0]-1) || alnum(s, at[1]) {
-			continue
-		}
-		kind := numbered.ReplaceAllString(name, "")
-		_, bound := m.labels[name]
-		switch {
-		case bound, loose[name] != "" && name != "N" || name == "N" && s == "N":
-		case kind != name && slices.Contains(kinds, kind):
-		case slices.Contains([]string{"BIGNUM", "CLUSTER", "HOST", "HMAC"}, name):
-		default:
-			continue
-		}
-		out = append(out, at)
-	}
-	return out
-}
-
-// fill puts the values of bound labels into what is sent. It returns the first
-// label that has none.
-func (m *matcher) fill(s string) (string, string) {
-	for _, name := range slices.Backward(slices.SortedFunc(maps.Keys(m.labels), func(a, b string) int { return len(a) - len(b) })) {
-		if strings.ContainsAny(name, "()") {
-			s = strings.ReplaceAll(s, name, m.labels[name])
-		}
-	}
-	var b strings.Builder
-	last, missing := 0, ""
-	for _, at := range m.spans(s) {
-		name := s[at[0]:at[1]]
-		value, ok := m.labels[name]
-		if !ok {
-			if loose[name] == "" {
-				missing = orElse(missing, name)
-			}
-			value = name
-		}
-		b.WriteString(s[last:at[0]] + value)
-		last = at[1]
-	}
-	return b.String() + s[last:], missing
-}
-
-// text compares a string, and binds the labels that it shows first.
-func (m *matcher) text(want, got string) bool {
-	spans := m.spans(want)
-	if len(spans) == 0 {
-		return want == got
-	}
-	pattern, last := "(?s)^", 0
-	var fresh []string
-	for _, at := range spans {
-		name := want[at[0]:at[1]]
-		pattern += regexp.QuoteMeta(want[last:at[0]])
-		last = at[1]
-		value, bound := m.labels[name]
-		switch {
-		case bound:
-			pattern += regexp.QuoteMeta(value)
-		case loose[name] != "":
-			pattern += loose[name]
-		case slices.Contains(fresh, name):
-			pattern += ".+" // seen twice in one text: the first decides
-		default:
-			pattern += "(.+?)"
-			fresh = append(fresh, name)
-		}
-	}
-	values := regexp.MustCompile(pattern + regexp.QuoteMeta(want[last:]) + "$").FindStringSubmatch(got)
-	if values == nil {
-		return false
-	}
-	for i, name := range fresh {
-		m.labels[name] = values[i+1]
-	}
-	return true
 }
 
 // sentences that clients match on: an answer that holds one is compared as it
@@ -276,11 +52,11 @@ func (m *matcher) body(want string, got []byte) error {
 	d := json.NewDecoder(bytes.NewReader(got))
 	d.UseNumber()
 	var v any
-	if err := d.Decode(&v); err != nil {
+	if d.Decode(&v) != nil {
 		m.differ("body", "no JSON: %.200q", got)
-		return nil
+	} else {
+		m.value("", n, v)
 	}
-	m.value("", n, v)
 	return nil
 }
 
@@ -373,10 +149,10 @@ func near(at, want, got string) bool {
 
 func (m *matcher) scalar(at string, want *node, got any) {
 	if m.types {
-		if want.text == "string" && kindOf(got) != "a string" || want.text == "number" && kindOf(got) != "a number" {
-			m.differ(at, "%s, want a %s", short(got), want.text)
-		}
-		if want.text == "string" || want.text == "number" {
+		if slices.Contains([]string{"string", "number", "bool"}, want.text) {
+			if kindOf(got) != "a "+want.text {
+				m.differ(at, "%s, want a %s", short(got), want.text)
+			}
 			return
 		}
 	}
@@ -384,6 +160,10 @@ func (m *matcher) scalar(at string, want *node, got any) {
 	case string:
 		if told(at) {
 			m.sentence(at, want.text, v)
+		} else if strings.HasSuffix(at, "build_date") {
+			return // what was built from source has none
+		} else if want.cut && len(m.spans(want.text)) == 0 && strings.HasPrefix(v, want.text) {
+			return
 		} else if !m.text(want.text, v) {
 			m.differ(at, "%q, want %q", v, want.text)
 		}
@@ -397,8 +177,19 @@ func (m *matcher) scalar(at string, want *node, got any) {
 	}
 }
 
-// added are keys of newer Vaults, which recordings of the peer do not have.
-func added(at, key string) bool { return at == "" && key == "mount_type" }
+// added are keys that Vault has and the peer does not, and our own version.
+func added(at, key string) bool {
+	switch key {
+	case "mount_type", "fastness_version", "enterprise", "performance_standby", "performance_standby_last_remote_wal",
+		"replication_primary_canary_age_ms":
+		return at == ""
+	case "mount_accessor":
+		return at == ".request" || at == ".response" // of an audit line: the peer knows it late
+	case "echo_duration_ms", "clock_skew_ms":
+		return at == "" || strings.HasSuffix(strings.TrimRight(at, "]0123456789"), "nodes[")
+	}
+	return false
+}
 
 func (m *matcher) object(at string, want *node, got map[string]any) {
 	left := maps.Clone(got)

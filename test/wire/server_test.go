@@ -7,12 +7,14 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/fastness-dev/fastness/catalog"
+	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/internal/version"
 	"github.com/fastness-dev/fastness/server"
 )
@@ -45,7 +47,7 @@ func (p *process) advance(d time.Duration) {
 func start(t *testing.T, kind string) *process {
 	t.Helper()
 	p := &process{addr: freePort(t), cluster: freePort(t), dir: t.TempDir(), now: time.Now().Truncate(time.Second)}
-	command := server.Command{Engines: catalog.Engines(), Clock: p.clock, Getenv: func(name string) string {
+	command := server.Command{Engines: engines(), Clock: p.clock, Getenv: func(name string) string {
 		if name == "HOME" {
 			return p.dir
 		}
@@ -86,6 +88,18 @@ func start(t *testing.T, kind string) *process {
 		<-ended
 	})
 	return p
+}
+
+type people struct{}
+
+// engines are those of the catalog, and a method named userpass that only can be
+// mounted for as long as there is none.
+func engines() []engine.Type {
+	all := catalog.Engines()
+	if slices.ContainsFunc(all, func(t engine.Type) bool { return t.Info().Name == "userpass" }) {
+		return all
+	}
+	return append(all, (&engine.Spec[people]{Name: "userpass", Kind: engine.Auth, Version: "v" + apiVersion + "+builtin.vault"}).Type())
 }
 
 func freePort(t *testing.T) string {

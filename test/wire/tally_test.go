@@ -16,6 +16,7 @@ type tally struct {
 	same    int // as recorded
 	wording int // of these, with other words where no client looks
 	differ  int // otherwise, on purpose
+	peers   int // known to the peer alone, and not sent
 	failed  int
 	waits   waits
 }
@@ -25,13 +26,15 @@ func (t tally) String() string {
 	for _, n := range t.waits {
 		waiting += n
 	}
-	return fmt.Sprintf("%d as recorded (%d in other words), %d differ on purpose, %d wait, %d fail", t.same, t.wording, t.differ, waiting, t.failed)
+	return fmt.Sprintf("%d as recorded (%d in other words), %d differ on purpose, %d are the peer's alone, %d wait, %d fail",
+		t.same, t.wording, t.differ, t.peers, waiting, t.failed)
 }
 
 func (t *tally) add(o tally) {
 	t.same += o.same
 	t.wording += o.wording
 	t.differ += o.differ
+	t.peers += o.peers
 	t.failed += o.failed
 	if t.waits == nil {
 		t.waits = waits{}

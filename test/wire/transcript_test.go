@@ -22,6 +22,7 @@ type exchange struct {
 	section, title string
 	before         []directive // what to do first
 	wait, differ   string      // reasons; "" is none
+	peer           string      // why only the peer knows it
 
 	method, path, body string
 	token              string
@@ -30,9 +31,9 @@ type exchange struct {
 
 	status  int
 	want    http.Header
-	anyText bool // no body was recorded
 	noCache bool // the recording says that Cache-Control is missing
 	answer  string
+	audit   []string // the lines that it causes, "" for one that says there is none
 }
 
 // A directive is a line of set-up.
@@ -53,6 +54,7 @@ var peerSpelling = strings.NewReplacer(
 	"OpenBao", "Vault",
 	"'bao kv ", "'vault kv ",
 	",LIST,SCAN", ",LIST",
+	`"otp_length": 26`, `"otp_length": 28`,
 )
 
 // peerOnly are lines of answers that Vault does not give.
@@ -89,6 +91,8 @@ type parser struct {
 	pending []directive
 	wait    string
 	differ  string
+	peer    string // as wait and waiting
+	theirs  string
 	now     *exchange // nil before the first
 	asked   bool      // the answer's line has come
 }
@@ -101,10 +105,11 @@ func (p *parser) take(n int, line string) error {
 		if p.now.wait == "" {
 			p.now.wait = p.waiting
 		}
-		p.pending, p.wait, p.differ, p.asked = nil, "", "", false
+		p.now.peer = orElse(p.peer, p.theirs)
+		p.pending, p.wait, p.differ, p.peer, p.asked = nil, "", "", "", false
 		p.t.said = append(p.t.said, p.now)
 	case strings.HasPrefix(line, "## "):
-		p.section, p.waiting, p.now = line[3:], "", nil
+		p.section, p.waiting, p.theirs, p.now = line[3:], "", "", nil
 	case strings.HasPrefix(line, "% "):
 		return p.direct(n, line[2:])
 	case p.now == nil:
@@ -116,6 +121,8 @@ func (p *parser) take(n int, line string) error {
 	case !p.asked && strings.HasPrefix(line, "<"):
 		p.asked = true
 		return p.now.reply(strings.TrimPrefix(line[1:], " "))
+	case p.asked && strings.HasPrefix(line, "| "):
+		p.now.audit = append(p.now.audit, strings.TrimPrefix(line[2:], "none"))
 	case p.asked:
 		p.now.answer += line + "\n"
 	}
@@ -134,6 +141,12 @@ func (p *parser) direct(n int, line string) error {
 			return nil
 		}
 		p.wait = rest
+	case "peer":
+		if why, ok := strings.CutPrefix(rest, "section "); ok {
+			p.theirs = why
+			return nil
+		}
+		p.peer = rest
 	case "differ":
 		p.differ = rest
 	case "let", "advance":

@@ -8,8 +8,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -97,10 +99,15 @@ func (r *runner) exchange(e *exchange) {
 	for _, d := range e.before {
 		r.direct(d)
 	}
-	if e.wait != "" {
+	switch {
+	case e.peer != "":
+		r.peers++
+		return
+	case e.wait != "":
 		r.waits[e.wait]++
 		return
 	}
+	before := r.auditSize(e)
 	answer, body, missing := r.send(e)
 	if missing != "" {
 		r.fail(e, []difference{{at: "request", text: missing + " is not known: an exchange before it must show it, or \"% let\""}}, nil)
@@ -108,6 +115,7 @@ func (r *runner) exchange(e *exchange) {
 	}
 	r.m.found, r.m.types = nil, strings.Contains(e.title, "(types")
 	blamed := r.compare(e, answer, body)
+	r.compareAudit(e, before)
 	var hard []difference
 	for _, d := range r.m.found {
 		if d.wording {
@@ -153,6 +161,9 @@ func (r *runner) send(e *exchange) (*http.Response, []byte, string) {
 		return s
 	}
 	path, token := fill(e.path), fill(e.token)
+	if t, ok := r.m.labels[e.token]; ok {
+		token = t // also a name that is no label elsewhere, such as root
+	}
 	body := repeat.ReplaceAllStringFunc(fill(e.body), func(s string) string {
 		m := repeat.FindStringSubmatch(s)
 		n, _ := strconv.Atoi(m[1]) // digits, by the pattern
@@ -199,7 +210,7 @@ func (r *runner) send(e *exchange) (*http.Response, []byte, string) {
 // we say the caller did.
 func (r *runner) compare(e *exchange, resp *http.Response, body []byte) (blamed bool) {
 	want := e.status
-	if e.differ == "" && want == http.StatusInternalServerError && resp.StatusCode/100 == 4 {
+	if e.differ == "" && want == http.StatusInternalServerError && resp.StatusCode == http.StatusBadRequest {
 		want, blamed = resp.StatusCode, true
 	}
 	if resp.StatusCode != want {
@@ -216,6 +227,7 @@ func (r *runner) compare(e *exchange, resp *http.Response, body []byte) (blamed 
 	}
 	expected := strings.TrimSpace(e.answer)
 	switch {
+	case expected == "…": // not what this file is about
 	case resp.StatusCode != want && !blamed: // the body of another status says nothing
 	case expected == "":
 		if len(bytes.TrimSpace(body)) > 0 {
@@ -232,6 +244,53 @@ func (r *runner) compare(e *exchange, resp *http.Response, body []byte) (blamed 
 		}
 	}
 	return blamed
+}
+
+// auditFile is the device that a file enables to have its lines compared.
+const auditFile = "audit.log"
+
+// auditSize is how much the device holds, 0 where none is looked at.
+func (r *runner) auditSize(e *exchange) int64 {
+	if len(e.audit) == 0 {
+		return 0
+	}
+	st, err := os.Stat(filepath.Join(r.p.dir, auditFile))
+	if err != nil {
+		r.t.Fatalf("%s:%d: %v", r.name, e.line, err)
+	}
+	return st.Size()
+}
+
+// compareAudit compares the lines that an exchange added to the device.
+func (r *runner) compareAudit(e *exchange, before int64) {
+	if len(e.audit) == 0 {
+		return
+	}
+	text, err := os.ReadFile(filepath.Join(r.p.dir, auditFile))
+	if err != nil {
+		r.t.Fatalf("%s:%d: %v", r.name, e.line, err)
+	}
+	lines := slices.Collect(strings.Lines(string(text[before:])))
+	want := slices.DeleteFunc(slices.Clone(e.audit), func(s string) bool { return s == "" })
+	if len(lines) != len(want) {
+		r.m.differ("audit", "%d lines, want %d: %.2000s", len(lines), len(want), strings.Join(lines, ""))
+		return
+	}
+	all := r.m.found
+	for i, line := range lines {
+		r.m.found = nil
+		if err := r.m.body(want[i], []byte(line)); err != nil {
+			r.t.Fatalf("%s:%d: %v", r.name, e.line, err)
+		}
+		for _, d := range r.m.found {
+			d.at = fmt.Sprintf("audit line %d: %s", i+1, d.at)
+			all = append(all, d)
+		}
+		if len(r.m.found) > 0 && testing.Verbose() {
+			r.t.Logf("%s:%d: %s", r.name, e.line, line)
+		}
+	}
+	r.m.found = all
 }
 
 // direct does what a line of set-up says.
@@ -267,6 +326,9 @@ func (r *runner) direct(d directive) {
 func (r *runner) pick(d directive, from string) string {
 	if text, err := strconv.Unquote(from); err == nil {
 		return text
+	}
+	if value, ok := r.m.labels[from]; ok {
+		return value
 	}
 	v := r.last
 	for _, key := range strings.Split(from, ".") {
