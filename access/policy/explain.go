@@ -38,8 +38,11 @@ func (v Verdict) denial() string {
 	case NoOperation, 0:
 		return "the request asks for no known operation"
 	case NoRule:
-		return fmt.Sprintf("%s %q; path %q { capabilities = [%q] } would allow it",
-			nowhere(v.acl.names), path, v.exactPath(), op)
+		rule, _ := v.remedy()
+		if rule == "" {
+			return fmt.Sprintf("%s %q", nowhere(v.acl.names), path)
+		}
+		return fmt.Sprintf("%s %q; %s would allow it", nowhere(v.acl.names), path, strings.Join(strings.Fields(rule), " "))
 	}
 	at := fmt.Sprintf("path %q in %s", v.rule.text, v.rule.where(nil))
 	switch v.Reason {

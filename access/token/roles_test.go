@@ -239,7 +239,7 @@ func TestASuffixRevokesTogether(t *testing.T) {
 		return auth.ClientToken
 	}
 	old, young := make("v1.0"), make("v2.0")
-	w.update(func(tx *storage.Tx) error { return w.leases.RevokePrefix(tx, "auth/token/create/r/v1.0") })
+	w.update(func(tx *storage.Tx) error { return w.leases.RevokePrefix(tx, "auth/token/create/r/v1.0", false) })
 	w.advance(0)
 	w.wantUse(old, denied)
 	w.wantUse(young, ok)
