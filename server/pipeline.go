@@ -42,6 +42,7 @@ type exchange struct {
 	caller  engine.Caller
 	op      policy.Operation
 	verdict policy.Verdict
+	denied  bool         // by policy
 	lease   *lease.Lease // reserved for what the request has made
 	call    *engine.Call
 	calls   engine.Call // what call points to
@@ -63,6 +64,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, limits wire.Limit
 	s.metrics.observe(q, err)
 	if err != nil {
 		s.report(q, err)
+		s.remember(w, x, err)
 		wire.Fail(w, q, err)
 		return
 	}
@@ -278,7 +280,7 @@ var operations = map[engine.Op]policy.Operation{
 
 // decide asks the policies.
 func (s *Server) decide(tx *storage.Tx, x *exchange) error {
-	x.op = operations[x.q.Op]
+	x.op, x.denied = operations[x.q.Op], false
 	if x.q.Help {
 		x.op = policy.Help
 	}
@@ -299,7 +301,7 @@ func (s *Server) decide(tx *storage.Tx, x *exchange) error {
 		return err
 	}
 	if !reaches {
-		return engine.Listed(http.StatusForbidden, "permission denied")
+		return x.deny()
 	}
 	home, err := s.tokens.Home(tx, x.who)
 	if err != nil {
@@ -314,7 +316,7 @@ func (s *Server) decide(tx *storage.Tx, x *exchange) error {
 		Sudo: x.noRoute == nil && x.match.Info.Sudo,
 	})
 	if !x.verdict.Allowed || len(x.verdict.MFAMethods) > 0 || len(x.verdict.ControlGroups) > 0 {
-		return engine.Listed(http.StatusForbidden, "permission denied")
+		return x.deny()
 	}
 	return nil
 }

@@ -47,6 +47,7 @@ type Server struct {
 	tokens   *token.Store
 	leases   *lease.Store
 	policies *policy.Store
+	denials  *policy.Denials
 	audit    *audit.Broker
 	wrapping *cubbyhole.Wrapping
 	sys      *sys.System
@@ -83,7 +84,7 @@ func New(o Options) (*Server, error) {
 	if o.LogTap == nil {
 		o.LogTap = NewLogTap()
 	}
-	s := &Server{barrier: barrier.New(), policies: policy.NewStore(), logger: o.Logger, level: o.LogLevel, logs: o.LogTap, clock: o.Clock, version: o.Settings.Version}
+	s := &Server{barrier: barrier.New(), policies: policy.NewStore(), denials: policy.NewDenials(rememberedDenials), logger: o.Logger, level: o.LogLevel, logs: o.LogTap, clock: o.Clock, version: o.Settings.Version}
 	s.metrics = newMetrics(s)
 	s.audit = audit.NewBroker(o.Clock)
 	s.tokens = token.New(token.Options{Barrier: s.barrier, Now: o.Clock, DefaultTTL: o.Settings.DefaultTTL, MaxTTL: o.Settings.MaxTTL,
@@ -99,7 +100,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open storage: %w", err)
 	}
-	s.sys = sys.New(&sys.System{Store: s.store, Barrier: s.barrier, Policies: s.policies, Tokens: s.tokens, Leases: s.leases,
+	s.sys = sys.New(&sys.System{Store: s.store, Barrier: s.barrier, Policies: s.policies, Denials: s.denials, Tokens: s.tokens, Leases: s.leases,
 		Audit: s.audit, Wrapping: s.wrapping, Logger: o.Logger, Settings: o.Settings,
 		Unsealed: s.unsealed, Sealing: s.sealing, Node: s})
 	system := s.sys.Type()
@@ -193,6 +194,7 @@ func (s *Server) sealing() {
 	}
 	s.ended.Wait()
 	s.tokens.Forget()
+	s.denials.Drop()
 	last := s.inflight.last()
 	s.closing.Go(func() {
 		s.inflight.drain(last, lastAnswers)

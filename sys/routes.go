@@ -11,6 +11,7 @@ var parts = []func() engine.Routes[System]{
 	remountRoutes,
 	uiRoutes,
 	policyRoutes,
+	explainRoutes,
 	capabilityRoutes,
 	toolRoutes,
 	leaseRoutes,
