@@ -13,7 +13,11 @@ func (v Verdict) Explain() string {
 	if v.Allowed {
 		return "allowed: " + v.grant()
 	}
-	return "denied: " + v.denial()
+	rule, _ := v.remedy()
+	if v.Reason != NoRule || rule == "" {
+		return "denied: " + v.denial()
+	}
+	return fmt.Sprintf("denied: %s; %s would allow it", v.denial(), strings.Join(strings.Fields(rule), " "))
 }
 
 func (v Verdict) grant() string {
@@ -38,11 +42,7 @@ func (v Verdict) denial() string {
 	case NoOperation, 0:
 		return "the request asks for no known operation"
 	case NoRule:
-		rule, _ := v.remedy()
-		if rule == "" {
-			return fmt.Sprintf("%s %q", nowhere(v.acl.names), path)
-		}
-		return fmt.Sprintf("%s %q; %s would allow it", nowhere(v.acl.names), path, strings.Join(strings.Fields(rule), " "))
+		return fmt.Sprintf("%s %q", nowhere(v.acl.names), path)
 	}
 	at := fmt.Sprintf("path %q in %s", v.rule.text, v.rule.where(nil))
 	switch v.Reason {

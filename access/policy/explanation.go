@@ -12,7 +12,7 @@ import (
 type Explanation struct {
 	Allowed bool   `json:"allowed"`
 	Reason  string `json:"reason"`  // one word for each step that can fail
-	Because string `json:"because"` // a sentence: Verdict.Explain
+	Because string `json:"because"` // a sentence
 	// Rule is the pattern that decided and Policies are those that it is made
 	// of, with the lines where it stands; empty if no pattern matched.
 	Rule     string   `json:"rule,omitempty"`
@@ -49,6 +49,7 @@ func (v Verdict) Explanation() Explanation {
 		e.Rule, e.Policies = v.rule.text, v.rule.from(0)
 	}
 	if !v.Allowed {
+		e.Because = "denied: " + v.denial()
 		e.Remedy, e.Note = v.remedy()
 	}
 	return e
