@@ -39,10 +39,7 @@ func bindAuditEnable(f *flags) action {
 
 func bindAuditDisable(*flags) action {
 	return func(c *call) error {
-		if err := c.want(1, 1); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(1, 1)
 		if err != nil {
 			return err
 		}
@@ -60,10 +57,7 @@ func bindAuditDisable(*flags) action {
 
 func bindAuditList(*flags) action {
 	return func(c *call) error {
-		if err := c.want(0, 0); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(0, 0)
 		if err != nil {
 			return err
 		}

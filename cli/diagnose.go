@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/hashicorp/hcl"
+	"github.com/fastness-dev/fastness/server/config"
 )
 
 // A Finding is one check of "operator diagnose".
@@ -25,12 +25,12 @@ type Level string
 
 // The levels, from good to bad.
 const (
-	Fine    Level = "ok"
+	Fine    Level = "success"
 	Warning Level = "warning"
 	Failure Level = "failure"
 )
 
-// bindDiagnose reads the configuration only; it dials nothing and opens no
+// bindDiagnose reads what the server would read; it dials nothing and opens no
 // store, so that it may run beside a live server.
 func bindDiagnose(f *flags) action {
 	configs := f.list("config", "Configuration `file` or directory. May be repeated.")
@@ -42,19 +42,15 @@ func bindDiagnose(f *flags) action {
 		if len(*configs) == 0 {
 			return local("Must specify a configuration file using -config.")
 		}
-		found := diagnose(*configs)
-		if c.env.Diagnose != nil {
-			found = append(found, c.env.Diagnose(c.ctx, *configs)...)
-		}
-		found = without(found, *skip)
+		found := without(diagnose(*configs, time.Now()), *skip)
 		if !c.ui.isTable() {
 			if err := c.ui.structured(found); err != nil {
 				return err
 			}
-		} else {
-			for _, x := range found {
-				c.ui.out(fmt.Sprintf("[ %-7s ] %s: %s", x.Level, x.Check, x.Text))
-			}
+			return grade(found)
+		}
+		for _, x := range found {
+			c.ui.out(fmt.Sprintf("[ %-7s ] %s: %s", x.Level, x.Check, x.Text))
 		}
 		return grade(found)
 	}
@@ -63,20 +59,11 @@ func bindDiagnose(f *flags) action {
 func without(found []Finding, skip []string) []Finding {
 	kept := []Finding{}
 	for _, x := range found {
-		if !containsFold(skip, x.Check) {
+		if !slices.ContainsFunc(skip, func(s string) bool { return strings.EqualFold(s, x.Check) }) {
 			kept = append(kept, x)
 		}
 	}
 	return kept
-}
-
-func containsFold(list []string, s string) bool {
-	for _, l := range list {
-		if strings.EqualFold(l, s) {
-			return true
-		}
-	}
-	return false
 }
 
 // grade is 1 for a failure, 2 for a warning: the other way round than for
@@ -97,77 +84,32 @@ func grade(found []Finding) error {
 	return nil
 }
 
-// A serverConfig is as much of a configuration as can be checked from here.
-// HCL gives a block as a list of objects, whether it has a label or not.
-type serverConfig struct {
-	Storage  []map[string][]map[string]any `hcl:"storage"`
-	Backend  []map[string][]map[string]any `hcl:"backend"`
-	Listener []map[string][]map[string]any `hcl:"listener"`
-}
-
-func diagnose(configs []string) []Finding {
+func diagnose(paths []string, now time.Time) []Finding {
+	const check = "Parse Configuration"
+	conf, warnings, err := config.Load(paths...)
 	var found []Finding
-	var all serverConfig
-	for _, path := range configs {
-		for _, file := range configFiles(path) {
-			conf, f := parseConfig(file)
-			found = append(found, f)
-			all.Storage = append(all.Storage, append(conf.Storage, conf.Backend...)...)
-			all.Listener = append(all.Listener, conf.Listener...)
-		}
-	}
-	return append(append(found, checkStorage(all)...), checkListeners(all)...)
-}
-
-// configFiles are a directory's .hcl and .json files, or the file itself.
-func configFiles(path string) []string {
-	entries, err := os.ReadDir(path)
-	if err != nil {
-		return []string{path}
-	}
-	var files []string
-	for _, e := range entries {
-		if ext := filepath.Ext(e.Name()); ext == ".hcl" || ext == ".json" {
-			files = append(files, filepath.Join(path, e.Name()))
-		}
-	}
-	return files
-}
-
-func parseConfig(file string) (serverConfig, Finding) {
-	var conf serverConfig
-	text, err := os.ReadFile(file)
-	if err == nil {
-		err = hcl.Decode(&conf, string(text))
+	for _, w := range warnings {
+		found = append(found, Finding{Warning, check, w.String()})
 	}
 	if err != nil {
-		return serverConfig{}, Finding{Failure, "Parse Configuration", fmt.Sprintf("%s: %v", file, err)}
-	}
-	return conf, Finding{Fine, "Parse Configuration", file}
-}
-
-func checkStorage(conf serverConfig) []Finding {
-	const check = "Check Storage"
-	if len(conf.Storage) == 0 {
-		return []Finding{{Failure, check, "no storage block; add one, such as storage \"raft\" { path = \"/var/lib/fastness\" }"}}
-	}
-	var found []Finding
-	for _, block := range conf.Storage {
-		for kind, bodies := range block {
-			for _, b := range bodies {
-				path, _ := b["path"].(string)
-				switch {
-				case kind == "inmem":
-					found = append(found, Finding{Warning, check, "inmem keeps nothing across a restart"})
-				case path == "":
-					found = append(found, Finding{Failure, check, kind + " has no path"})
-				default:
-					found = append(found, checkDirectory(check, path))
-				}
-			}
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			found = append(found, Finding{Failure, check, line})
 		}
+		return found
+	}
+	found = append(found, Finding{Fine, check, strings.Join(paths, ", ")}, checkStorage(conf.Storage))
+	for _, l := range conf.Listeners {
+		found = append(found, checkListener(l, now)...)
 	}
 	return found
+}
+
+func checkStorage(s config.Storage) Finding {
+	const check = "Check Storage"
+	if s.Type == "inmem" {
+		return Finding{Warning, check, "inmem keeps nothing across a restart"}
+	}
+	return checkDirectory(check, s.Path)
 }
 
 func checkDirectory(check, path string) Finding {
@@ -191,24 +133,15 @@ func checkDirectory(check, path string) Finding {
 	return Finding{Fine, check, path + " can be written"}
 }
 
-func checkListeners(conf serverConfig) []Finding {
+func checkListener(l config.Listener, now time.Time) []Finding {
 	const check = "Check Listener TLS"
-	var found []Finding
-	for _, block := range conf.Listener {
-		for _, b := range block["tcp"] {
-			if off := fmt.Sprint(b["tls_disable"]); off == "true" || off == "1" {
-				found = append(found, Finding{Warning, check, "TLS is off: tokens and secrets cross the network readable"})
-				continue
-			}
-			cert, _ := b["tls_cert_file"].(string)
-			key, _ := b["tls_key_file"].(string)
-			found = append(found, checkCertificate(check, cert, key, time.Now()))
-		}
+	switch {
+	case l.Type != "tcp":
+		return nil
+	case l.TLSDisable:
+		return []Finding{{Warning, check, l.Address + ": TLS is off: tokens and secrets cross the network readable"}}
 	}
-	if len(found) == 0 && len(conf.Listener) == 0 {
-		found = append(found, Finding{Failure, check, "no listener block; nothing could reach the server"})
-	}
-	return found
+	return []Finding{checkCertificate(check, l.TLSCertFile, l.TLSKeyFile, now)}
 }
 
 func checkCertificate(check, cert, key string, now time.Time) Finding {

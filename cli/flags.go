@@ -28,7 +28,7 @@ func newFlags(cmd *command, getenv func(string) string) *flags {
 	f.set.Usage = func() {}
 	f.output.format = "table"
 	if cmd.needs&onServer != 0 {
-		f.http.bind(f, getenv)
+		f.http.bind(f)
 	}
 	if cmd.needs&withField != 0 {
 		f.set.StringVar(&f.output.field, "field", "", "Print only the field of this `name`.")

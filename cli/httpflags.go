@@ -21,7 +21,7 @@ type httpFlags struct {
 	nonInteractive, curl, policy                                      bool
 }
 
-func (h *httpFlags) bind(f *flags, _ func(string) string) {
+func (h *httpFlags) bind(f *flags) {
 	s := f.set
 	s.StringVar(&h.address, "address", "", "Address of the server. Also VAULT_ADDR; the default is "+client.DefaultAddress+".")
 	s.StringVar(&h.agent, "agent-address", "", "Address of an agent to go through. Also VAULT_AGENT_ADDR.")
@@ -44,6 +44,14 @@ func (h *httpFlags) bind(f *flags, _ func(string) string) {
 	s.BoolVar(&h.policy, "output-policy", false, "Print the policy that the request needs instead of sending it.")
 }
 
+// clientFor is client for a command with so many arguments; see want.
+func (c *call) clientFor(least, most int) (*client.Client, error) {
+	if err := c.want(least, most); err != nil {
+		return nil, err
+	}
+	return c.client()
+}
+
 // client is a client as flags, environment and token helper say.
 func (c *call) client() (*client.Client, error) {
 	conf, err := client.FromEnv(c.env.Getenv)
@@ -62,6 +70,7 @@ func (c *call) client() (*client.Client, error) {
 			return nil, local("Failed to get token: %w", err)
 		}
 	}
+	c.conf = conf
 	if strings.ContainsFunc(conf.Token, func(r rune) bool { return r < ' ' || r > '~' }) {
 		return nil, local("the token holds characters that cannot be printed and cannot be used")
 	}

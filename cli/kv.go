@@ -210,10 +210,7 @@ func bindKVList(f *flags) action {
 
 func bindKVEnableVersioning(*flags) action {
 	return func(c *call) error {
-		if err := c.want(1, 1); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(1, 1)
 		if err != nil {
 			return err
 		}

@@ -122,13 +122,11 @@ func bindKVDelete(f *flags) action {
 	}
 }
 
-func bindKVUndelete(f *flags) action { return bindVersions(f, "undelete", cliPut) }
-func bindKVDestroy(f *flags) action  { return bindVersions(f, "destroy", cliPut) }
-
-var cliPut sender = (*client.Client).Write
+func bindKVUndelete(f *flags) action { return bindVersions(f, "undelete") }
+func bindKVDestroy(f *flags) action  { return bindVersions(f, "destroy") }
 
 // bindVersions is a command whose whole meaning is a list of versions.
-func bindVersions(f *flags, verb string, send sender) action {
+func bindVersions(f *flags, verb string) action {
 	mount := mountFlag(f)
 	versions := f.list("versions", "`Versions` to "+verb+", such as 1,2.")
 	return func(c *call) error {
@@ -146,7 +144,7 @@ func bindVersions(f *flags, verb string, send sender) action {
 		if !p.versioned {
 			return remote("%s not supported on KV Version 1", verb)
 		}
-		a, err := send(cl, c.ctx, p.at(verb), body(object{"versions": list}))
+		a, err := cl.Write(c.ctx, p.at(verb), body(object{"versions": list}))
 		if err != nil {
 			return remote("Error writing data to %s: %w", p.at(verb), err)
 		}

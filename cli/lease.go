@@ -2,10 +2,7 @@ package cli
 
 func bindLeaseLookup(*flags) action {
 	return func(c *call) error {
-		if err := c.want(1, 1); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(1, 1)
 		if err != nil {
 			return err
 		}
@@ -20,10 +17,7 @@ func bindLeaseLookup(*flags) action {
 func bindLeaseRenew(f *flags) action {
 	increment := f.duration("increment", "How `long` it should last from now; the server may give less.")
 	return func(c *call) error {
-		if err := c.want(1, 1); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(1, 1)
 		if err != nil {
 			return err
 		}

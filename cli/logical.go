@@ -144,10 +144,7 @@ func (c *call) deleted(a *api.Answer, path string) error {
 
 func bindList(*flags) action {
 	return func(c *call) error {
-		if err := c.want(1, 1); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(1, 1)
 		if err != nil {
 			return err
 		}

@@ -34,10 +34,6 @@ type Env struct {
 
 	// Server runs "server"; nil in a build that has none.
 	Server func(ctx context.Context, args []string, stdout, stderr io.Writer) int
-
-	// Diagnose adds checks to "operator diagnose", given its configuration
-	// files and directories; nil adds none.
-	Diagnose func(ctx context.Context, configs []string) []Finding
 }
 
 // Exit codes. exitUnknown is for a command that does not exist.
@@ -215,6 +211,7 @@ type call struct {
 	flags *flags
 	args  []string // what follows the flags
 	ctx   ctx
+	conf  client.Config // of the client that was made last
 }
 
 // want checks the number of arguments; a negative most is no limit.

@@ -44,10 +44,7 @@ func systemTTL(n int64) string {
 
 func bindMountList(t tree) action {
 	return func(c *call) error {
-		if err := c.want(0, 0); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(0, 0)
 		if err != nil {
 			return err
 		}

@@ -17,12 +17,13 @@ type tree struct {
 	at      string // of the server: sys/mounts/ or sys/auth/
 	under   string // put in front of paths by sys/remount
 	thing   string // "secrets engine"
-	enabled string // what -enable says
+	enabled string // what enable says, of the type and the path
+	refused string // and when it is refused, of the type and the error
 }
 
 var (
-	secretsTree = tree{"sys/mounts/", "", "secrets engine", "Success! Enabled the %s secrets engine at: %s"}
-	authTree    = tree{"sys/auth/", "auth/", "auth method", "Success! Enabled %s auth method at: %s"}
+	secretsTree = tree{"sys/mounts/", "", "secrets engine", "Success! Enabled the %s secrets engine at: %s", "Error enabling: %[2]w"}
+	authTree    = tree{"sys/auth/", "auth/", "auth method", "Success! Enabled %s auth method at: %s", "Error enabling %s auth: %w"}
 )
 
 // mountFlags are a mount's settings. Only those that were given are sent.
@@ -113,7 +114,7 @@ func (m *mountFlags) engineOptions() any {
 func bindEnable(f *flags, t tree) action {
 	m := bindMountFlags(f, t.under != "")
 	path := f.text("path", "", "`Path` to enable it at; the type's name when not given.")
-	local_ := f.toggle("local", false, "Keep it on this cluster only.")
+	onlyHere := f.toggle("local", false, "Keep it on this cluster only.")
 	wrap := f.toggle("seal-wrap", false, "Wrap its critical values with the seal.")
 	entropy := f.toggle("external-entropy-access", false, "Let it draw from the external source of randomness.")
 	noCache := f.toggle("force-no-cache", false, "Do not cache its values.")
@@ -138,11 +139,11 @@ func bindEnable(f *flags, t tree) action {
 		config["force_no_cache"] = orNil(*noCache)
 		maps.DeleteFunc(config, func(_ string, v any) bool { return v == nil })
 		_, err = post(c, cl, t.at+at[:len(at)-1], object{
-			"type": kind, "description": orNil(*m.description), "local": orNil(*local_), "seal_wrap": orNil(*wrap),
+			"type": kind, "description": orNil(*m.description), "local": orNil(*onlyHere), "seal_wrap": orNil(*wrap),
 			"external_entropy_access": orNil(*entropy), "options": m.engineOptions(), "config": map[string]any(config),
 		})
 		if err != nil {
-			return remote("Error enabling: %w", err)
+			return remote(t.refused, kind, err)
 		}
 		c.ui.success(t.enabled, kind, at)
 		return nil
@@ -151,10 +152,7 @@ func bindEnable(f *flags, t tree) action {
 
 func bindDisable(t tree) action {
 	return func(c *call) error {
-		if err := c.want(1, 1); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(1, 1)
 		if err != nil {
 			return err
 		}
@@ -173,10 +171,7 @@ func bindDisable(t tree) action {
 func bindTune(f *flags, t tree) action {
 	m := bindMountFlags(f, t.under != "")
 	return func(c *call) error {
-		if err := c.want(1, 1); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(1, 1)
 		if err != nil {
 			return err
 		}
@@ -195,10 +190,7 @@ func bindTune(f *flags, t tree) action {
 
 func bindMove(t tree) action {
 	return func(c *call) error {
-		if err := c.want(2, 2); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(2, 2)
 		if err != nil {
 			return err
 		}

@@ -30,10 +30,7 @@ func bindInit(f *flags) action {
 	f.set.IntVar(shares, "n", 5, "Short for -key-shares.")
 	f.set.IntVar(threshold, "t", 3, "Short for -key-threshold.")
 	return func(c *call) error {
-		if err := c.want(0, 0); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(0, 0)
 		if err != nil {
 			return err
 		}
@@ -190,10 +187,7 @@ func bindUnseal(f *flags) action {
 	reset := f.toggle("reset", false, "Forget the keys given so far.")
 	migrate := f.toggle("migrate", false, "Take part in moving to another seal.")
 	return func(c *call) error {
-		if err := c.want(0, 1); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(0, 1)
 		if err != nil {
 			return err
 		}
@@ -218,10 +212,7 @@ func bindUnseal(f *flags) action {
 // bindPlainPut is a command that sends nothing and is told nothing.
 func bindPlainPut(path, failed, done string) action {
 	return func(c *call) error {
-		if err := c.want(0, 0); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(0, 0)
 		if err != nil {
 			return err
 		}
@@ -243,10 +234,7 @@ func bindStepDown(*flags) action {
 
 func bindRotate(*flags) action {
 	return func(c *call) error {
-		if err := c.want(0, 0); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(0, 0)
 		if err != nil {
 			return err
 		}
@@ -260,10 +248,7 @@ func bindRotate(*flags) action {
 
 func bindKeyStatus(*flags) action {
 	return func(c *call) error {
-		if err := c.want(0, 0); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(0, 0)
 		if err != nil {
 			return err
 		}

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"sigs.k8s.io/yaml"
 
 	"github.com/fastness-dev/fastness/api"
+	"github.com/fastness-dev/fastness/client"
 )
 
 // outputFlags say how results look.
@@ -19,16 +21,11 @@ type outputFlags struct {
 }
 
 func (o *outputFlags) bind(f *flags, getenv func(string) string) {
-	format := "table"
-	for _, name := range []string{"FASTNESS_FORMAT", "VAULT_FORMAT"} {
-		if v := getenv(name); v != "" {
-			format = v
-			break
-		}
-	}
+	format := orElse(client.Getenv(getenv, "FORMAT"), "table")
 	f.set.StringVar(&o.format, "format", format, "Form of the output: table, json, yaml, pretty or raw. Also VAULT_FORMAT.")
 	if f.cmd.needs&withDetail != 0 {
-		f.set.BoolVar(&o.detailed, "detailed", getenv("VAULT_DETAILED") == "true" || getenv("VAULT_DETAILED") == "1",
+		detailed, _ := strconv.ParseBool(client.Getenv(getenv, "DETAILED")) // what is no bool is false
+		f.set.BoolVar(&o.detailed, "detailed", detailed,
 			"Show more columns. Also VAULT_DETAILED.")
 	}
 }

@@ -10,10 +10,7 @@ import (
 
 func bindPolicyList(*flags) action {
 	return func(c *call) error {
-		if err := c.want(0, 0); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(0, 0)
 		if err != nil {
 			return err
 		}
@@ -36,10 +33,7 @@ func policyName(c *call) string { return strings.ToLower(c.arg(0)) }
 
 func bindPolicyRead(*flags) action {
 	return func(c *call) error {
-		if err := c.want(1, 1); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(1, 1)
 		if err != nil {
 			return err
 		}
@@ -88,10 +82,7 @@ func bindPolicyWrite(*flags) action {
 
 func bindPolicyDelete(*flags) action {
 	return func(c *call) error {
-		if err := c.want(1, 1); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(1, 1)
 		if err != nil {
 			return err
 		}

@@ -19,15 +19,7 @@ func (c *call) showPreview(p *client.Preview) int {
 		c.ui.out(policyFor(p))
 		return exitOK
 	}
-	conf, err := client.FromEnv(c.env.Getenv)
-	if err == nil {
-		err = c.flags.http.apply(c, &conf)
-	}
-	if err != nil {
-		c.ui.error(err.Error())
-		return exitLocal
-	}
-	c.ui.out(curl(p, conf))
+	c.ui.out(curl(p, c.conf))
 	return exitOK
 }
 

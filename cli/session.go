@@ -56,10 +56,10 @@ func (c *call) loginToken() (string, error) {
 	switch {
 	case arg == "-":
 		line, err := firstLine(c.ui.stdin)
-		if err != nil || line == "" {
-			return "", orLocal(err, "no token on standard input")
+		if err == nil && line == "" {
+			err = local("no token on standard input")
 		}
-		return line, nil
+		return line, err
 	case strings.Contains(arg, "="):
 		o, err := c.payload(0)
 		if err != nil {
@@ -73,13 +73,6 @@ func (c *call) loginToken() (string, error) {
 		return c.secret("Token (will be hidden): ")
 	}
 	return arg, nil
-}
-
-func orLocal(err error, text string) error {
-	if err != nil {
-		return err
-	}
-	return local("%s", text)
 }
 
 func orElse(a, b string) string {
@@ -140,10 +133,7 @@ func (c *call) loggedIn(a *api.Answer, keep, show bool) error {
 
 func bindUnwrap(*flags) action {
 	return func(c *call) error {
-		if err := c.want(0, 1); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(0, 1)
 		if err != nil {
 			return err
 		}
@@ -182,10 +172,7 @@ func bindPrintToken(*flags) action {
 
 func bindPathHelp(*flags) action {
 	return func(c *call) error {
-		if err := c.want(1, 1); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(1, 1)
 		if err != nil {
 			return err
 		}
@@ -225,10 +212,7 @@ func bindVersion(*flags) action {
 
 func bindVersionHistory(*flags) action {
 	return func(c *call) error {
-		if err := c.want(0, 0); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(0, 0)
 		if err != nil {
 			return err
 		}

@@ -11,10 +11,7 @@ import (
 
 func bindStatus(*flags) action {
 	return func(c *call) error {
-		if err := c.want(0, 0); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(0, 0)
 		if err != nil {
 			return err
 		}
@@ -43,7 +40,10 @@ func sealStatus(c *call, cl *client.Client) (object, error) {
 // server is unsealed.
 func (c *call) showStatus(cl *client.Client, s object) error {
 	leader := object{}
-	if s["sealed"] != true {
+	if s["sealed"] == true {
+		// A sealed server tells no leader, but of this storage that it has one.
+		leader["ha_enabled"] = s.text("storage_type") == "raft"
+	} else {
 		// A server that cannot tell its leader has still a seal status to show.
 		_ = live(cl).JSON(c.ctx, client.Request{Method: http.MethodGet, Path: "sys/leader", NoToken: true}, &leader)
 	}

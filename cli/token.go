@@ -29,10 +29,7 @@ func bindTokenCreate(f *flags) action {
 		alias     = f.text("entity-alias", "", "`Name` of the entity alias to tie it to; needs -role.")
 	)
 	return func(c *call) error {
-		if err := c.want(0, 0); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(0, 0)
 		if err != nil {
 			return err
 		}
@@ -179,10 +176,7 @@ func bindTokenCapabilities(f *flags) action {
 		if *accessor {
 			least = 2
 		}
-		if err := c.want(least, 2); err != nil {
-			return err
-		}
-		cl, err := c.client()
+		cl, err := c.clientFor(least, 2)
 		if err != nil {
 			return err
 		}

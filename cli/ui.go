@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/term"
+
+	"github.com/fastness-dev/fastness/client"
 )
 
 // ui is where a command's words go. Results go to stdout; errors, warnings and
@@ -26,7 +28,7 @@ type ui struct {
 }
 
 func newUI(env Env) *ui {
-	refused := env.Getenv("NO_COLOR") != "" || env.Getenv("VAULT_CLI_NO_COLOR") != "" || env.Getenv("FASTNESS_CLI_NO_COLOR") != ""
+	refused := env.Getenv("NO_COLOR") != "" || client.Getenv(env.Getenv, "CLI_NO_COLOR") != ""
 	return &ui{
 		program: programName(env.Args),
 		stdin:   env.Stdin, stdout: env.Stdout, stderr: env.Stderr,

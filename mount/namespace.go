@@ -2,6 +2,7 @@ package mount
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -146,6 +147,11 @@ func buildTree(rows storage.Rows) (*Tree, error) {
 
 // Tree is the tree as of a transaction.
 func (s *Namespaces) Tree(tx *storage.Tx) (*Tree, error) { return s.derived.Get(tx) }
+
+// Latest is the tree as of the last applied entry, without a transaction.
+func (s *Namespaces) Latest(ctx context.Context, store *storage.Store) (*Tree, error) {
+	return s.derived.Latest(ctx, store)
+}
 
 // Drop forgets the tree: the barrier was sealed.
 func (s *Namespaces) Drop() { s.derived.Drop() }

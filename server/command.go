@@ -7,14 +7,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"syscall"
+	"strings"
 	"time"
 
 	"github.com/fastness-dev/fastness/engine"
@@ -25,7 +21,6 @@ import (
 	"github.com/fastness-dev/fastness/storage/kv"
 	"github.com/fastness-dev/fastness/storage/raft"
 	"github.com/fastness-dev/fastness/sys"
-	"github.com/fastness-dev/fastness/wire"
 )
 
 // A Command is the command line of `server`.
@@ -48,14 +43,16 @@ type flags struct {
 	devAddress string
 	devNoStore bool
 	devNoKV    bool
-	logLevel   string
-	logFormat  string
+	log        []override
 }
 
-func (c Command) parse() (*flags, error) {
-	f := &flags{}
-	fs := flag.NewFlagSet("server", flag.ContinueOnError)
-	fs.SetOutput(c.Stderr)
+// An override is a flag that wins over the same key of the configuration.
+type override struct {
+	key, value string
+}
+
+// bind declares the flags; of some, the environment has the default.
+func (f *flags) bind(fs *flag.FlagSet, getenv func(string) string) {
 	list := func(to *[]string) func(string) error {
 		return func(s string) error { *to = append(*to, s); return nil }
 	}
@@ -64,13 +61,33 @@ func (c Command) parse() (*flags, error) {
 	fs.BoolVar(&f.devTLS, "dev-tls", false, "as -dev, over TLS with a certificate made for it")
 	fs.StringVar(&f.devTLSDir, "dev-tls-cert-dir", "", "`directory` for the certificate of -dev-tls")
 	fs.Func("dev-tls-san", "another `name` for the certificate of -dev-tls; may be repeated", list(&f.devTLSSANs))
-	fs.StringVar(&f.devRoot, "dev-root-token-id", c.Getenv("VAULT_DEV_ROOT_TOKEN_ID"), "root `token` of -dev")
-	fs.StringVar(&f.devAddress, "dev-listen-address", c.Getenv("VAULT_DEV_LISTEN_ADDRESS"), "`address` of -dev, 127.0.0.1:8200 if not set")
+	fs.StringVar(&f.devRoot, "dev-root-token-id", getenv("VAULT_DEV_ROOT_TOKEN_ID"), "root `token` of -dev")
+	fs.StringVar(&f.devAddress, "dev-listen-address", getenv("VAULT_DEV_LISTEN_ADDRESS"), "`address` of -dev, 127.0.0.1:8200 if not set")
 	fs.BoolVar(&f.devNoStore, "dev-no-store-token", false, "do not keep the root token in the token helper's file")
 	fs.BoolVar(&f.devNoKV, "dev-no-kv", false, "do not mount a KV engine at secret/")
-	fs.StringVar(&f.logLevel, "log-level", "", "trace, debug, info, warn or error")
-	fs.StringVar(&f.logFormat, "log-format", "", "standard or json")
-	if err := fs.Parse(c.Args); err != nil {
+	for name, usage := range map[string]string{
+		"log-level": "`level` of the log: trace, debug, info, warn or error", "log-format": "`form` of the log: standard or json",
+		"log-file": "log to this `file` too", "log-rotate-bytes": "put the log file aside at this `size`",
+		"log-rotate-duration": "put the log file aside at this `age`; 24h if not set", "log-rotate-max-files": "`number` of log files to keep: 0 is all, -1 none",
+	} {
+		key := strings.ReplaceAll(name, "-", "_")
+		fs.Func(name, usage, func(v string) error { f.log = append(f.log, override{key, v}); return nil })
+	}
+}
+
+func (c Command) parse() (*flags, error) {
+	f := &flags{}
+	fs := flag.NewFlagSet("server", flag.ContinueOnError)
+	fs.SetOutput(io.Discard) // Run tells the error, once
+	fs.Usage = func() {}
+	f.bind(fs, c.Getenv)
+	err := fs.Parse(c.Args)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(c.Stdout, "Usage: fastness server [options]\n\nStarts a server, with -config or to try it out with -dev.\n\n")
+		fs.SetOutput(c.Stdout)
+		fs.PrintDefaults()
+	}
+	if err != nil {
 		return nil, err
 	}
 	if fs.NArg() > 0 {
@@ -106,25 +123,29 @@ func (c Command) run(ctx context.Context, f *flags) error {
 		return err
 	}
 	level := new(slog.LevelVar)
-	setLevel(level, first(f.logLevel, conf.Level()))
+	setLevel(level, conf.Level())
+	sinks := []io.Writer{c.Stderr}
+	var file *logFile
+	if conf.LogFile != "" {
+		if file, err = openLogFile(conf, time.Now); err != nil {
+			return err
+		}
+		defer func() { _ = file.Close() }() // nothing is logged after it
+		sinks = append(sinks, file)
+	}
 	tap := NewLogTap()
-	logger := slog.New(tap.Over(newHandler(c.Stderr, first(f.logFormat, conf.LogFormat), level)))
+	logger := slog.New(tap.Over(newHandler(conf.LogFormat, level, sinks...)))
 	state, log, err := openStorage(conf, logger)
 	if err != nil {
 		return err
 	}
-	standard, ceiling := conf.LeaseTTLs()
-	build := version.Get()
-	o := Options{State: state, Log: log, Engines: c.Engines, Clock: c.Clock, Logger: logger, LogLevel: level, LogTap: tap, Settings: sys.Settings{
-		Version: version.APIVersion, FastnessVersion: build.Version, BuildDate: build.Date, StorageType: conf.Storage.Type,
-		ClusterName: conf.ClusterName, APIAddr: first(conf.APIAddr, conf.ListenerURL()), ClusterAddr: conf.ClusterAddr,
-		RawEnabled: conf.RawStorageEndpoint, DefaultTTL: standard, MaxTTL: ceiling,
-		Sanitized: conf.Sanitized(), UnauthRekey: !sharesNeedToken(conf),
-	}}
+	o := Options{State: state, Log: log, Engines: c.Engines, Clock: c.Clock, Logger: logger, LogLevel: level, LogTap: tap,
+		Settings: settings(conf), Telemetry: conf.Telemetry}
 	if f.dev {
 		o.Settings.RootToken = f.devRoot
 		o.Seed = seedDev(f)
 	}
+	o.Lockouts = lockouts(conf, c.Getenv)
 	s, err := New(o)
 	if err != nil {
 		return err
@@ -134,89 +155,26 @@ func (c Command) run(ctx context.Context, f *flags) error {
 			logger.Error("close storage", "error", err)
 		}
 	}()
-	return c.serve(ctx, f, conf, s, logger)
+	n := &node{command: c, flags: f, conf: conf, server: s, logger: logger, logFile: file}
+	return n.serve(ctx)
 }
 
-// serve opens the listeners, tells the operator, and waits for the end.
-func (c Command) serve(ctx context.Context, f *flags, conf *config.Config, s *Server, logger *slog.Logger) error {
-	var listeners []*listener.Listener
-	defer func() {
-		s.logs.End() // who follows the log would never be drained
-		for _, l := range listeners {
-			end, cancel := context.WithTimeout(context.Background(), drainTime)
-			_ = l.Shutdown(end) // what is not done by then is cut off
-			cancel()
-		}
-	}()
-	failed := make(chan error, len(conf.Listeners))
-	for _, lc := range conf.Listeners {
-		l, err := listener.Open(lc, logger)
-		if err != nil {
-			return err
-		}
-		listeners = append(listeners, l)
-		h := s.edge(lc, s.at(l, conf.Limits(lc)))
-		go func() { failed <- l.Serve(h) }()
+// settings are what the configuration says to sys.
+func settings(conf *config.Config) sys.Settings {
+	standard, ceiling := conf.LeaseTTLs()
+	build := version.Get()
+	return sys.Settings{
+		Version: version.APIVersion, FastnessVersion: build.Version, BuildDate: build.Date, StorageType: conf.Storage.Type,
+		ClusterName: conf.ClusterName, APIAddr: first(conf.APIAddr, conf.ListenerURL()), ClusterAddr: conf.ClusterAddr,
+		RawEnabled: conf.RawStorageEndpoint, DefaultTTL: standard, MaxTTL: ceiling, LogLevel: conf.Level(),
+		Sanitized: conf.Sanitized(), UnauthRekey: !sharesNeedToken(conf), AuditPrefixes: conf.AllowAuditLogPrefixing,
+		NoPrometheus: conf.Telemetry.PrometheusRetention < 0,
 	}
-	if conf.PIDFile != "" {
-		if err := os.WriteFile(conf.PIDFile, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
-			return fmt.Errorf("write pid_file: %w", err)
-		}
-		defer func() { _ = os.Remove(conf.PIDFile) }() // it is stale either way
-	}
-	c.banner(conf)
-	if f.dev {
-		if err := c.startDev(ctx, f, conf, s); err != nil {
-			return err
-		}
-	}
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
-	for {
-		select {
-		case <-ctx.Done():
-			logger.Info("shutting down")
-			return nil
-		case <-hup:
-			c.reload(f, s, listeners, logger)
-		case <-s.Failed():
-			return fmt.Errorf("storage has failed: %w", s.Err())
-		case err := <-failed:
-			if err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
-				return fmt.Errorf("listener: %w", err)
-			}
-		}
-	}
-}
-
-// drainTime is how long requests get to finish when the server stops.
-const drainTime = 10 * time.Second
-
-// reload takes over what may change while the server runs.
-func (c Command) reload(f *flags, s *Server, listeners []*listener.Listener, logger *slog.Logger) {
-	for _, l := range listeners {
-		if err := l.Reload(); err != nil {
-			logger.Error("reload certificates", "error", err)
-		}
-	}
-	if err := s.ReloadAudit(); err != nil {
-		logger.Error("reopen audit files", "error", err)
-	}
-	if len(f.configs) > 0 {
-		conf, _, err := config.Load(f.configs...)
-		if err != nil {
-			logger.Error("reload the configuration", "error", err)
-		} else {
-			setLevel(s.level, first(f.logLevel, conf.Level()))
-		}
-	}
-	logger.Info("reloaded certificates, log level and audit files")
 }
 
 func (c Command) config(f *flags) (*config.Config, error) {
 	if !f.dev {
-		conf, warnings, err := config.Load(f.configs...)
+		conf, warnings, err := f.load()
 		if err != nil {
 			return nil, err
 		}
@@ -240,7 +198,26 @@ func (c Command) config(f *flags) (*config.Config, error) {
 			return nil, err
 		}
 	}
-	return config.DevConfig(o), nil
+	conf := config.DevConfig(o)
+	return conf, f.override(conf)
+}
+
+// load reads the configuration anew, with what flags say on top.
+func (f *flags) load() (*config.Config, config.Warnings, error) {
+	conf, warnings, err := config.Load(f.configs...)
+	if err != nil {
+		return nil, nil, err
+	}
+	return conf, warnings, f.override(conf)
+}
+
+func (f *flags) override(conf *config.Config) error {
+	for _, o := range f.log {
+		if err := conf.Set(o.key, o.value); err != nil {
+			return fmt.Errorf("flag -%s: %w", strings.ReplaceAll(o.key, "_", "-"), err)
+		}
+	}
+	return nil
 }
 
 func openStorage(conf *config.Config, logger *slog.Logger) (storage.State, storage.Log, error) {
@@ -251,7 +228,7 @@ func openStorage(conf *config.Config, logger *slog.Logger) (storage.State, stora
 	if err != nil {
 		return nil, nil, fmt.Errorf("open %s: %w", conf.Storage.Path, err)
 	}
-	log, err := raft.Open(raft.Options{Dir: filepath.Join(conf.Storage.Path, "log"), NodeID: conf.Storage.NodeID, Logger: logger,
+	log, err := raft.Open(raft.Options{Dir: filepath.Join(conf.Storage.Path, "log"), NodeID: conf.Storage.NodeID, Logger: logger, Bind: state.Bind,
 		Flush: func() (uint64, error) { i := state.Applied(); return i, state.Flush() }})
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("open the log in %s: %w", conf.Storage.Path, err), state.Close())
@@ -259,29 +236,12 @@ func openStorage(conf *config.Config, logger *slog.Logger) (storage.State, stora
 	return state, log, nil
 }
 
-// sharesNeedToken says whether a listener asks that rekey and generate-root need
-// a token. Routes are the same on all listeners, so one that asks decides.
+// sharesNeedToken says whether a listener asks that rekey or generate-root need
+// a token, or is kept to a namespace, where neither is. Then the routes need one,
+// and the doors of the other listeners open them.
 func sharesNeedToken(conf *config.Config) bool {
-	return slices.ContainsFunc(conf.Listeners, func(l config.Listener) bool { return l.DisableUnauthedRekey || l.DisableUnauthedGenRoot })
-}
-
-// at is the handler behind one listener.
-func (s *Server) at(l *listener.Listener, limits config.Limits) http.Handler {
-	api := s.Handler(wire.Limits{MaxBody: limits.RequestSize, MaxDepth: int(limits.JSONDepth), MaxString: int(limits.JSONString),
-		MaxFields: int(limits.JSONObject), MaxItems: int(limits.JSONArray), MaxToken: int(limits.TokenHeader)})
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		addr, err := l.ClientAddr(r)
-		if err != nil {
-			wire.Fail(w, nil, engine.Bad("%s", err))
-			return
-		}
-		r.RemoteAddr = addr
-		if limits.RequestDuration > 0 && r.URL.Path != "/v1/sys/monitor" { // which lasts as long as somebody looks
-			ctx, cancel := context.WithTimeout(r.Context(), limits.RequestDuration)
-			defer cancel()
-			r = r.WithContext(ctx)
-		}
-		api.ServeHTTP(w, r)
+	return slices.ContainsFunc(conf.Listeners, func(l config.Listener) bool {
+		return l.DisableUnauthedRekey || l.DisableUnauthedGenRoot || l.ChrootNamespace != ""
 	})
 }
 

@@ -1,11 +1,15 @@
 package server
 
 import (
+	"iter"
 	"net/http"
 
+	"github.com/fastness-dev/fastness/access/identity"
 	"github.com/fastness-dev/fastness/access/policy"
 	"github.com/fastness-dev/fastness/api"
 	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/storage"
+	"github.com/fastness-dev/fastness/sys"
 	"github.com/fastness-dev/fastness/wire"
 )
 
@@ -37,4 +41,33 @@ func (s *Server) remember(w http.ResponseWriter, x *exchange, err error) {
 	}
 	s.denials.Add(n)
 	w.Header().Set(api.HeaderDecision, x.q.ID)
+}
+
+// holders are the entities, as questions about policies see them.
+type holders struct{ s *Server }
+
+func (h holders) Holder(tx *storage.Tx, idOrName string) (*sys.Holder, error) {
+	found, err := h.s.identities.Named(tx, idOrName)
+	if err != nil || found == nil {
+		return nil, err
+	}
+	return holderOf(found), nil
+}
+
+func (h holders) Holders(tx *storage.Tx) iter.Seq2[*sys.Holder, error] {
+	return func(yield func(*sys.Holder, error) bool) {
+		for found, err := range h.s.identities.All(tx) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(holderOf(found), nil) {
+				return
+			}
+		}
+	}
+}
+
+func holderOf(h *identity.Holder) *sys.Holder {
+	return &sys.Holder{ID: h.ID, Name: h.Subject.Entity.Name, Policies: h.Policies, Subject: h.Subject, Disabled: h.Disabled}
 }

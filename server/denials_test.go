@@ -115,7 +115,7 @@ func TestARemedyHelps(t *testing.T) {
 				break
 			}
 			d := w.explained(w.root, w.want(a, 403).header.Get("X-Fastness-Decision"), 200)
-			body, err := json.Marshal(map[string]string{"policy": string(w.policy("app")) + "\n" + d.Remedy})
+			body, err := json.Marshal(map[string]string{"policy": string(w.policyText("app")) + "\n" + d.Remedy})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -126,7 +126,7 @@ func TestARemedyHelps(t *testing.T) {
 	}
 }
 
-func (w *world) policy(name string) string {
+func (w *world) policyText(name string) string {
 	w.t.Helper()
 	var p struct{ Policy string }
 	if err := json.Unmarshal(w.want(w.do(w.root, http.MethodGet, "sys/policies/acl/"+name, ""), 200).Data, &p); err != nil {

@@ -5,13 +5,12 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
-
-	"io"
 
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/internal/version"
@@ -96,13 +95,20 @@ func (c Command) storeToken(token string) error {
 
 // banner says what was started, in the form that scripts around Vault read.
 func (c Command) banner(conf *config.Config) {
-	rows := [][2]string{{"Api Address", conf.APIAddr}, {"Cluster Address", conf.ClusterAddr}, {"Go Version", runtime.Version()}}
+	rows := [][2]string{{"Api Address", first(conf.APIAddr, conf.ListenerURL())}}
+	if conf.ClusterAddr != "" {
+		rows = append(rows, [2]string{"Cluster Address", conf.ClusterAddr})
+	}
+	rows = append(rows, [2]string{"Go Version", runtime.Version()})
 	for i, l := range conf.Listeners {
 		tls := "enabled"
-		if l.TLSDisable {
+		if l.TLSDisable || l.Type != "tcp" {
 			tls = "disabled"
 		}
-		rows = append(rows, [2]string{fmt.Sprintf("Listener %d", i+1), fmt.Sprintf("%s (addr: %q, tls: %q)", l.Type, l.Address, tls)})
+		limits := conf.Limits(l)
+		rows = append(rows, [2]string{fmt.Sprintf("Listener %d", i+1),
+			fmt.Sprintf("%s (addr: %q, max_request_duration: %q, max_request_size: \"%d\", tls: %q)",
+				l.Type, l.Address, limits.RequestDuration, limits.RequestSize, tls)})
 	}
 	rows = append(rows, [2]string{"Log Level", conf.Level()}, [2]string{"Storage", conf.Storage.Type}, [2]string{"Version", "Fastness v" + version.Get().Version})
 	width := 0
@@ -117,19 +123,6 @@ func (c Command) banner(conf *config.Config) {
 	b.WriteString("\n==> Vault server started! Log data will stream in below:\n\n")
 	_, _ = io.WriteString(c.Stdout, b.String()) // nobody is there to read it
 }
-
-// newHandler logs in text or in JSON.
-func newHandler(w io.Writer, format string, level slog.Leveler) slog.Handler {
-	o := &slog.HandlerOptions{Level: level}
-	if format == "json" {
-		return slog.NewJSONHandler(w, o)
-	}
-	return slog.NewTextHandler(w, o)
-}
-
-// Levels by the names that configuration and sys/loggers use.
-var levels = map[string]slog.Level{"trace": slog.LevelDebug - 4, "debug": slog.LevelDebug, "info": slog.LevelInfo,
-	"notice": slog.LevelInfo, "warn": slog.LevelWarn, "warning": slog.LevelWarn, "error": slog.LevelError, "err": slog.LevelError}
 
 func setLevel(v *slog.LevelVar, name string) {
 	if l, ok := levels[strings.ToLower(name)]; ok {

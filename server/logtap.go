@@ -77,7 +77,7 @@ func (t *tap) Write(line []byte) (int, error) {
 
 func (l *LogTap) open(level slog.Level, format string) *tap {
 	t := &tap{level: level, lines: make(chan []byte, backlog)}
-	t.handler = newHandler(t, format, level)
+	t.handler = newHandler(format, level, t)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended {

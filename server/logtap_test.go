@@ -45,7 +45,7 @@ func TestMonitorFollowsTheLog(t *testing.T) {
 	logger.Debug("whispered")
 	logger.Warn("cried", "n", 1)
 	tap.End()
-	for from, want := range map[*bufio.Reader][]string{all: {`"module":"tests"`, `"msg":"cried"`}, warnings: {"msg=cried module=tests n=1"}} {
+	for from, want := range map[*bufio.Reader][]string{all: {`"module":"tests"`, `"@message":"cried"`}, warnings: {"cried: module=tests n=1"}} {
 		var lines string
 		for {
 			line, err := from.ReadString('\n')

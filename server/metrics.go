@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,6 +11,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/server/config"
 	"github.com/fastness-dev/fastness/wire"
 )
 
@@ -17,29 +19,54 @@ import (
 // request pays for an addition and not for a lookup by label.
 type metrics struct {
 	registry *prometheus.Registry
+	shows    func(name string) bool
 	requests [5]prometheus.Observer // by operation
 	refused  prometheus.Counter
+	overRate prometheus.Counter
 }
 
-func newMetrics(s *Server) *metrics {
-	m := &metrics{registry: prometheus.NewRegistry()}
+func newMetrics(s *Server, t config.Telemetry) *metrics {
+	m := &metrics{registry: prometheus.NewRegistry(), shows: shown(t)}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "vault_core_handle_request_seconds",
-		Help: "Time to answer a request, in seconds.", Buckets: prometheus.ExponentialBuckets(0.0001, 4, 8)}, []string{"operation"})
-	m.refused = prometheus.NewCounter(prometheus.CounterOpts{Name: "vault_core_refused_requests_total", Help: "Requests answered with an error."})
-	gauge := func(name, help string, f func() float64) {
-		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
+	labels := prometheus.Labels{}
+	if t.EnableHostnameLabel {
+		labels["host"] = hostname()
 	}
-	m.registry.MustRegister(seconds, m.refused)
+	ours := prometheus.WrapRegistererWith(labels, m.registry)
+	prefix := first(t.MetricsPrefix, "vault")
+	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: prefix + "_core_handle_request_seconds",
+		Help: "Time to answer a request, in seconds.", Buckets: prometheus.ExponentialBuckets(0.0001, 4, 8)}, []string{"operation"})
+	m.refused = prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "_core_refused_requests_total", Help: "Requests answered with an error."})
+	m.overRate = prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "_quota_rate_limit_violation", Help: "Requests refused for their rate."})
+	gauge := func(name, help string, f func() float64) {
+		ours.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
+	}
+	ours.MustRegister(seconds, m.refused, m.overRate)
 	for op := engine.OpRead; op <= engine.OpPatch; op++ {
 		m.requests[op] = seconds.WithLabelValues(op.String())
 	}
-	gauge("vault_core_unsealed", "1 while the node is unsealed.", func() float64 { return number(s.sys.Serving()) })
-	gauge("vault_core_active", "1 while the node is the active one.", func() float64 { return number(s.store.Leading() && s.sys.Serving()) })
-	gauge("vault_core_in_flight_requests", "Requests being answered.", func() float64 { return float64(len(s.InFlight())) })
+	gauge(prefix+"_core_unsealed", "1 while the node is unsealed.", func() float64 { return number(s.sys.Serving()) })
+	gauge(prefix+"_core_active", "1 while the node is the active one.", func() float64 { return number(s.store.Leading() && s.sys.Serving()) })
+	gauge(prefix+"_core_in_flight_requests", "Requests being answered.", func() float64 { return float64(len(s.InFlight())) })
 	gauge("fastness_storage_index", "Index of the last applied entry of the log.", func() float64 { return float64(s.store.Index()) })
 	gauge("fastness_storage_retries_total", "Transactions that ran again because of a conflict.", func() float64 { return float64(s.store.Retries()) })
 	return m
+}
+
+// shown is telemetry's prefix_filter: of the prefixes with + or - before them,
+// the longest that fits a name decides, and otherwise filter_default. Names
+// there have dots where ours have underscores.
+func shown(t config.Telemetry) func(name string) bool {
+	return func(name string) bool {
+		verdict, longest := t.FilterDefault == nil || *t.FilterDefault, -1
+		for _, f := range t.PrefixFilter {
+			prefix := strings.ReplaceAll(f[1:], ".", "_")
+			if strings.HasPrefix(name, prefix) && len(prefix) > longest {
+				verdict, longest = f[0] == '+', len(prefix)
+			}
+		}
+		return verdict
+	}
 }
 
 func number(b bool) float64 {
@@ -65,6 +92,9 @@ func (s *Server) Metrics() ([]byte, error) {
 	}
 	var b bytes.Buffer
 	for _, f := range families {
+		if !s.metrics.shows(f.GetName()) {
+			continue
+		}
 		if _, err := expfmt.MetricFamilyToText(&b, f); err != nil {
 			return nil, fmt.Errorf("write metrics: %w", err)
 		}

@@ -31,6 +31,7 @@ var _ sys.Requester = (*exchange)(nil)
 
 // An exchange is one request on its way through the stages.
 type exchange struct {
+	door    *door
 	q       *wire.Request
 	asked   string           // the path as it was asked for, namespaces included
 	ns      *mount.Namespace // that the request is for
@@ -46,21 +47,24 @@ type exchange struct {
 	lease   *lease.Lease // reserved for what the request has made
 	call    *engine.Call
 	calls   engine.Call // what call points to
+	identified
+	rated
 	record
 }
 
 // serve takes a request from the wire to the wire; its stages are its lines.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request, limits wire.Limits) {
-	q, err := wire.Decode(r, limits)
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, d *door) {
+	q, err := wire.Decode(r, d.limits)
 	if err != nil {
 		wire.Fail(w, q, err)
 		return
 	}
+	q.Namespace = d.namespace(q.Namespace)
 	n := s.inflight.begin(q)
 	defer s.inflight.end(n)
-	x := &exchange{q: q, asked: q.Path}
+	x := &exchange{door: d, q: q, asked: q.Path}
 	defer s.interrupted(x)
-	rep, err := s.answer(r.Context(), w, x, limits)
+	rep, err := s.answer(r.Context(), w, x)
 	s.metrics.observe(q, err)
 	if err != nil {
 		s.report(q, err)
@@ -82,9 +86,12 @@ func (s *Server) report(q *wire.Request, err error) {
 	}
 }
 
-func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange, limits wire.Limits) (*wire.Reply, error) {
+func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange) (*wire.Reply, error) {
 	if !s.sys.Serving() {
-		return s.answerSealed(ctx, w, x, limits)
+		return s.answerSealed(ctx, w, x)
+	}
+	if err := s.withinRate(ctx, w, x); err != nil {
+		return nil, err
 	}
 	mode := storage.ReadOnly
 	if x.q.Op != engine.OpRead && x.q.Op != engine.OpList {
@@ -92,8 +99,12 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange,
 		if err := s.store.View(ctx, func(tx *storage.Tx) error { return s.greet(tx, x) }); err != nil {
 			return nil, err
 		}
-		if err := x.q.ReadBody(w, limits); err != nil {
+		bad := x.q.ReadBody(w, x.door.limits)
+		if err := s.roleWithinRate(ctx, w, x); err != nil {
 			return nil, err
+		}
+		if bad != nil {
+			return nil, bad
 		}
 		if x.noRoute == nil {
 			mode = x.match.Info.Mode
@@ -121,7 +132,7 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange,
 // runOutside runs a route that acts on the world. Its answer is wrapped after
 // the deed, in a transaction of its own.
 func (s *Server) runOutside(ctx context.Context, x *exchange) (*engine.Answer, error) {
-	a, err := x.match.Run(x.call)
+	a, err := x.act()
 	if err != nil || a == nil || x.q.WrapTTL <= 0 || x.quiet() {
 		return a, err
 	}
@@ -138,7 +149,7 @@ func (s *Server) greet(tx *storage.Tx, x *exchange) error {
 	if err != nil {
 		return err
 	}
-	if x.noRoute == nil && x.match.Info.Login {
+	if x.public() {
 		return nil
 	}
 	e, err := s.tokens.Find(tx, x.q.Token)
@@ -191,6 +202,7 @@ func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.
 	if x.noRoute == nil && !x.q.Help && x.match.Info.Mode == storage.ReadWrite && tx.Mode() == storage.ReadOnly {
 		return nil, storage.ErrUpgrade
 	}
+	x.who, x.verdict, x.identified = nil, policy.Verdict{}, identified{} // of a run before a conflict
 	x.call = s.newCall(ctx, tx, x)
 	authErr := s.authenticate(tx, x)
 	if errors.Is(authErr, storage.ErrUpgrade) {
@@ -215,7 +227,7 @@ func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.
 		x.call.Whole = nil
 		return nil, nil
 	}
-	a, err := x.match.Run(x.call)
+	a, err := s.attempt(tx, x)
 	switch {
 	case err != nil:
 		return nil, err
@@ -225,6 +237,9 @@ func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.
 		if a, err = s.grant(tx, x, a.Grant); err != nil {
 			return nil, err
 		}
+	}
+	if err := s.introduce(tx, x, a); err != nil {
+		return nil, err
 	}
 	return s.wrap(tx, x, a)
 }
@@ -239,9 +254,23 @@ func (s *Server) newCall(ctx context.Context, tx *storage.Tx, x *exchange) *engi
 	return c
 }
 
+// act is the engine's function. What the listener hides is gone from its answer
+// before that is wrapped, recorded or sent.
+func (x *exchange) act() (*engine.Answer, error) {
+	a, err := x.match.Run(x.call)
+	x.door.redact(a)
+	return a, err
+}
+
+// public says that the route asks nobody who they are.
+func (x *exchange) public() bool {
+	return x.noRoute == nil && (x.match.Info.Login || x.door.opens(x.q.Path))
+}
+
 // authenticate finds who asks. A route for everyone asks nobody.
 func (s *Server) authenticate(tx *storage.Tx, x *exchange) error {
-	if x.noRoute == nil && x.match.Info.Login && !x.q.Help && !x.forAnother() {
+	x.who = nil // a login that is run again has named whom it let in before
+	if x.public() && !x.q.Help && !x.forAnother() {
 		return nil
 	}
 	if x.q.Token == "" {
@@ -254,8 +283,8 @@ func (s *Server) authenticate(tx *storage.Tx, x *exchange) error {
 	}
 	x.who = e
 	x.caller.TokenID, x.caller.Accessor, x.caller.DisplayName = e.ID, e.Accessor, e.DisplayName
-	x.caller.EntityID, x.caller.Policies, x.caller.Root = e.EntityID, e.Policies, e.Root()
-	return nil
+	x.caller.EntityID, x.caller.Root = e.EntityID, e.Root()
+	return s.identify(tx, x)
 }
 
 // forAnother says whether a request to unwrap names a wrapping token that is
@@ -303,15 +332,7 @@ func (s *Server) decide(tx *storage.Tx, x *exchange) error {
 	if !reaches {
 		return x.deny()
 	}
-	home, err := s.tokens.Home(tx, x.who)
-	if err != nil {
-		return err
-	}
-	acl, err := s.policies.ACL(home, x.who.Policies)
-	if err != nil {
-		return err
-	}
-	x.verdict = acl.Decide(policy.Query{
+	x.verdict = x.grants.Decide(policy.Query{
 		Path: down + x.q.Path, Op: x.op, Params: x.q.Body, WrapTTL: x.q.WrapTTL,
 		Sudo: x.noRoute == nil && x.match.Info.Sudo,
 	})
@@ -361,17 +382,17 @@ func (s *Server) finish(x *exchange, a *engine.Answer, err error) (*wire.Reply, 
 }
 
 // answerSealed serves the few routes that need no keys.
-func (s *Server) answerSealed(ctx context.Context, w http.ResponseWriter, x *exchange, limits wire.Limits) (*wire.Reply, error) {
+func (s *Server) answerSealed(ctx context.Context, w http.ResponseWriter, x *exchange) (*wire.Reply, error) {
 	rest, ok := strings.CutPrefix(x.q.Path, "sys/")
 	if !ok {
 		return nil, storage.ErrSealed
 	}
 	x.rest = rest
 	x.match, x.noRoute = s.sysInstance.Find(x.q.Op, rest)
-	if x.noRoute != nil || !x.match.Info.Sealed {
+	if x.noRoute != nil || !x.match.Info.Sealed && !x.door.tellsStrangers(x.q.Path) {
 		return nil, storage.ErrSealed
 	}
-	if err := x.q.ReadBody(w, limits); err != nil {
+	if err := x.q.ReadBody(w, x.door.limits); err != nil {
 		return nil, err
 	}
 	x.live = s.sysLive
@@ -379,11 +400,11 @@ func (s *Server) answerSealed(ctx context.Context, w http.ResponseWriter, x *exc
 	var err error
 	x.call = &engine.Call{Ctx: ctx, By: &x.caller, At_: &x.live.Mount, Time: s.now(), Body: x.q.Body, Query: x.q.Query, Data: x}
 	if x.match.Info.Outside {
-		a, err = x.match.Run(x.call)
+		a, err = x.act()
 	} else {
 		err = s.store.View(ctx, func(tx *storage.Tx) error {
 			x.call.Whole, x.call.Rows = tx, tx.In(storage.Core)
-			a, err = x.match.Run(x.call)
+			a, err = x.act()
 			return err
 		})
 	}

@@ -167,7 +167,8 @@ func (x *exchange) answered(a *engine.Answer, failed error) (err error) {
 	if t := a.Auth; t != nil {
 		r.Auth = &audit.Auth{ClientToken: t.ClientToken, Accessor: t.Accessor, DisplayName: t.DisplayName, Policies: t.Policies,
 			TokenPolicies: t.TokenPolicies, Metadata: t.Metadata, EntityID: t.EntityID, TokenType: t.TokenType,
-			NumUses: t.NumUses, TokenTTL: time.Duration(t.LeaseDuration) * time.Second}
+			NumUses: t.NumUses, TokenTTL: time.Duration(t.LeaseDuration) * time.Second,
+			IdentityPolicies: t.IdentityPolicies, EntityCreated: x.entityCreated}
 	}
 	return nil
 }
@@ -208,7 +209,10 @@ func dataOf(a *engine.Answer) (json.RawMessage, error) {
 	return json.Marshal(a.Data)
 }
 
-func (x *exchange) quiet() bool { return x.noRoute == nil && !x.q.Help && x.match.Info.Quiet }
+// quiet says that the request is not recorded: it asks for how the node is.
+func (x *exchange) quiet() bool {
+	return x.noRoute == nil && !x.q.Help && (x.match.Info.Quiet || x.door.tellsStrangers(x.q.Path))
+}
 
 // fill makes the entry of what is known of the exchange.
 func (s *Server) fill(x *exchange) {
@@ -233,8 +237,9 @@ func (s *Server) fill(x *exchange) {
 	if w == nil {
 		return
 	}
-	e.Request.ClientTokenAccessor, e.Request.ClientID = w.Accessor, clientID(w)
+	e.Request.ClientTokenAccessor, e.Request.ClientID = w.Accessor, x.clientID(w)
 	e.Auth = authOf(w, q.Token)
+	x.auditIdentity(&e.Auth)
 	x.results = audit.PolicyResults{Allowed: x.verdict.Allowed, GrantingPolicies: x.granting[:0]}
 	at := w.NamespaceID
 	if at == "" {
@@ -266,10 +271,17 @@ func (x *exchange) sent() json.RawMessage {
 
 // clientID is who a request is counted for: its entity, or, of tokens without
 // one, all that have the same policies.
-func clientID(w *token.Entry) string {
-	if w.EntityID != "" {
+func (x *exchange) clientID(w *token.Entry) string {
+	switch {
+	case w.EntityID != "":
 		return w.EntityID
+	case x.grants != nil:
+		return x.grants.Name(func() string { return nameOfHolders(w) })
 	}
+	return nameOfHolders(w)
+}
+
+func nameOfHolders(w *token.Entry) string {
 	b := make([]byte, 0, 128)
 	for _, p := range w.Policies {
 		b = append(append(b, p...), 0)

@@ -11,7 +11,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fastness-dev/fastness/access/identity"
 	"github.com/fastness-dev/fastness/access/policy"
+	"github.com/fastness-dev/fastness/access/quota"
 	"github.com/fastness-dev/fastness/access/token"
 	"github.com/fastness-dev/fastness/audit"
 	"github.com/fastness-dev/fastness/cubbyhole"
@@ -19,6 +21,7 @@ import (
 	"github.com/fastness-dev/fastness/lease"
 	"github.com/fastness-dev/fastness/mount"
 	"github.com/fastness-dev/fastness/schedule"
+	"github.com/fastness-dev/fastness/server/config"
 	"github.com/fastness-dev/fastness/storage"
 	"github.com/fastness-dev/fastness/storage/barrier"
 	"github.com/fastness-dev/fastness/sys"
@@ -35,6 +38,9 @@ type Options struct {
 	LogLevel *slog.LevelVar
 	LogTap   *LogTap          // what Logger writes through; nil lets nobody follow the log
 	Clock    func() time.Time // nil is time.Now
+	Lockouts Lockouts
+	// Telemetry says how metrics are named and which are told.
+	Telemetry config.Telemetry
 	// Seed adds mounts to a new cluster.
 	Seed func(tx *storage.Tx, mounts *mount.Mounts) error
 }
@@ -50,6 +56,8 @@ type Server struct {
 	denials  *policy.Denials
 	audit    *audit.Broker
 	wrapping *cubbyhole.Wrapping
+	limits   *quota.Limits
+	lockouts Lockouts
 	sys      *sys.System
 	due      dueIndex
 	inflight inflight
@@ -62,6 +70,8 @@ type Server struct {
 
 	sysInstance engine.Instance // for a sealed node, which has no mount table
 	sysLive     *mount.Live
+
+	identities *identity.Store // whose tokens they are
 
 	upkeep sync.Mutex
 	stop   context.CancelFunc // of the unsealed node's upkeep
@@ -85,14 +95,17 @@ func New(o Options) (*Server, error) {
 		o.LogTap = NewLogTap()
 	}
 	s := &Server{barrier: barrier.New(), policies: policy.NewStore(), denials: policy.NewDenials(rememberedDenials), logger: o.Logger, level: o.LogLevel, logs: o.LogTap, clock: o.Clock, version: o.Settings.Version}
-	s.metrics = newMetrics(s)
+	s.limits, s.lockouts = quota.NewLimits(), o.Lockouts
+	s.metrics = newMetrics(s, o.Telemetry)
 	s.audit = audit.NewBroker(o.Clock)
 	s.tokens = token.New(token.Options{Barrier: s.barrier, Now: o.Clock, DefaultTTL: o.Settings.DefaultTTL, MaxTTL: o.Settings.MaxTTL,
 		OnRevoke: s.revoked, Renewing: s.renewing, Namespaces: spaces{s},
+		IdentityPolicies: s.identityPolicies, AliasEntity: s.aliasEntity,
 		PolicyExists: func(tx *storage.Tx, name string) (bool, error) {
 			p, err := s.policies.Get(tx, name)
 			return p != nil, err
 		}})
+	s.identities = s.newIdentities()
 	s.leases = &lease.Store{Tokens: s.tokens, Loans: loans{s}, Now: o.Clock}
 	s.wrapping = &cubbyhole.Wrapping{Tokens: s.tokens}
 	var err error
@@ -101,10 +114,10 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("open storage: %w", err)
 	}
 	s.sys = sys.New(&sys.System{Store: s.store, Barrier: s.barrier, Policies: s.policies, Denials: s.denials, Tokens: s.tokens, Leases: s.leases,
-		Audit: s.audit, Wrapping: s.wrapping, Logger: o.Logger, Settings: o.Settings,
-		Unsealed: s.unsealed, Sealing: s.sealing, Node: s})
+		Audit: s.audit, Wrapping: s.wrapping, Limits: s.limits, Logger: o.Logger, Settings: o.Settings,
+		Held: s.Held, Holders: holders{s}, Unmounted: s.unmounted, Unsealed: s.unsealed, Sealing: s.sealing, Node: s})
 	system := s.sys.Type()
-	types := append([]engine.Type{system, s.tokens.Type(), cubbyhole.Type()}, o.Engines...)
+	types := append([]engine.Type{system, s.tokens.Type(), cubbyhole.Type(), s.identities.Type()}, o.Engines...)
 	s.mounts = mount.New(types, o.Settings.DefaultTTL, o.Settings.MaxTTL)
 	s.sys.Mounts = s.mounts
 	if o.Seed != nil {
@@ -125,9 +138,13 @@ func (s *Server) System() *sys.System { return s.sys }
 
 // Handler answers the API with the limits of one listener.
 func (s *Server) Handler(limits wire.Limits) http.Handler {
+	return s.handler(&door{limits: limits})
+}
+
+func (s *Server) handler(d *door) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer s.recovered(w, r)
-		s.serve(w, r, limits)
+		s.serve(w, r, d)
 	})
 }
 
@@ -170,8 +187,10 @@ func (s *Server) unsealed(ctx context.Context) error {
 	s.stop = stop
 	handlers := s.tokens.Handlers()
 	handlers[kindMount] = s.mountJob
+	maps.Copy(handlers, s.identities.Handlers())
 	handlers[sys.KindEnd] = s.sys.EndMount
 	handlers[mount.KindDelete] = s.sys.FinishNamespace
+	handlers[quota.KindLockout] = quota.Expire(s.clock)
 	maps.Copy(handlers, s.leases.Handlers())
 	runner := &schedule.Runner{Store: s.store, Now: s.clock, Handlers: handlers, GiveUp: s.leases.GiveUp(),
 		Workers: dueWorkers, PerMount: dueWorkers / 8, Logger: s.logger}
@@ -194,6 +213,7 @@ func (s *Server) sealing() {
 	}
 	s.ended.Wait()
 	s.tokens.Forget()
+	s.identities.Drop()
 	s.denials.Drop()
 	last := s.inflight.last()
 	s.closing.Go(func() {

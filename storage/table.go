@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"sync"
@@ -132,6 +133,25 @@ func (d *Derived[T]) Get(tx *Tx) (T, error) {
 	if old := of.cur.Load(); err == nil && (old == nil || old.index < tx.snap.index) {
 		of.cur.Store(&built[T]{tx.snap.index, v})
 	}
+	return v, err
+}
+
+// Latest returns the value as of the last applied entry, in the root namespace.
+// While the range does not change it begins no transaction and costs two loads.
+func (d *Derived[T]) Latest(ctx context.Context, s *Store) (T, error) {
+	if b := d.root.cur.Load(); b != nil {
+		if t := d.root.touched.Load(); t != nil && t.Load() <= b.index {
+			return b.value, nil
+		}
+	}
+	return d.look(ctx, s)
+}
+
+func (d *Derived[T]) look(ctx context.Context, s *Store) (v T, err error) {
+	err = s.View(ctx, func(tx *Tx) error {
+		v, err = d.Get(tx)
+		return err
+	})
 	return v, err
 }
 

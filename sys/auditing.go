@@ -145,6 +145,9 @@ func (s *System) enableAudit(ctx context.Context, _ *engine.Caller, req auditReq
 	if req.Type == "" {
 		return none, engine.Bad("missing type")
 	}
+	if req.Options["prefix"] != "" && !s.Settings.AuditPrefixes {
+		return none, engine.Bad("the option prefix is not allowed: set allow_audit_log_prefixing in the server's configuration")
+	}
 	c := auditDevice{Path: audit.Canonical(req.Path), Type: req.Type, Description: req.Description,
 		Options: req.Options, Local: req.Local, Salt: make([]byte, 32)}
 	if _, err := rand.Read(c.Salt); err != nil {

@@ -69,8 +69,6 @@ func (s *System) guarded(routes engine.Routes[System]) engine.Routes[System] {
 	shares := []string{"generate-root/attempt", "generate-root/update", "rekey/init", "rekey/update", "rekey/verify"}
 	for i, r := range routes {
 		switch {
-		case r.Info.Pattern == "metrics" && s.Settings.UnauthMetrics:
-			routes[i] = r.Public()
 		case !slices.Contains(shares, r.Info.Pattern):
 		case s.Settings.UnauthRekey:
 			routes[i] = r.Public()

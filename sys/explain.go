@@ -26,6 +26,7 @@ type Holder struct {
 	ID, Name string
 	Policies []string // of the entity and of its groups, normalised
 	Subject  policy.Subject
+	Disabled bool // nothing may be done in its name
 }
 
 // askedWho says whose policies a question is about: one of these.
@@ -60,6 +61,9 @@ func (s *System) subject(v engine.View, q askedWho) (*subject, error) {
 		h, err := s.holder(tx, q.Entity)
 		if err != nil {
 			return nil, err
+		}
+		if h.Disabled {
+			v.Warn("The entity is disabled: until it is not, nothing is allowed")
 		}
 		acl, err := s.Policies.For(tx, h.Policies, h.Subject, nil)
 		return &subject{acl: acl, policies: h.Policies}, err
@@ -296,6 +300,9 @@ func (s *System) eachHolder(tx *storage.Tx, truncated *bool, f func(*Holder) err
 		if n++; n > mostHolders {
 			*truncated = true
 			return nil
+		}
+		if h.Disabled {
+			continue
 		}
 		if err := f(h); err != nil {
 			return err

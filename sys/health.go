@@ -70,7 +70,8 @@ func (s *System) health(v engine.View, req healthRequest) (*engine.Answer, error
 	return &engine.Answer{Data: h, Status: codes[state]}, nil
 }
 
-type leaderAnswer struct {
+// Leader is the answer of sys/leader.
+type Leader struct {
 	HAEnabled      bool      `json:"ha_enabled"`
 	IsSelf         bool      `json:"is_self"`
 	ActiveTime     time.Time `json:"active_time"`
@@ -82,8 +83,8 @@ type leaderAnswer struct {
 	Applied        uint64    `json:"raft_applied_index,omitempty"`
 }
 
-func (s *System) leader(v engine.View, _ engine.None) (*leaderAnswer, error) {
-	a := &leaderAnswer{HAEnabled: s.Settings.StorageType == "raft"}
+func (s *System) leader(v engine.View, _ engine.None) (*Leader, error) {
+	a := &Leader{HAEnabled: s.Settings.StorageType == "raft"}
 	if a.HAEnabled && !s.Serving() {
 		return nil, storage.ErrSealed
 	}

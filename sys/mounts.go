@@ -159,7 +159,15 @@ func disableMount(t tableOf) func(*System, engine.Tx, mountPath) (engine.None, e
 		if err := s.Leases.RevokePrefix(whole, path, false); err != nil {
 			return engine.None{}, err
 		}
+		if err := s.quotasMoved(whole, path, ""); err != nil {
+			return engine.None{}, err
+		}
 		s.Mounts.Doom(whole, l.Entry)
+		if s.Unmounted != nil {
+			if err := s.Unmounted(whole, l.Entry); err != nil {
+				return engine.None{}, err
+			}
+		}
 		return engine.None{}, s.endMount(whole, l.Entry)
 	}
 }

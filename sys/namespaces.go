@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/fastness-dev/fastness/access/quota"
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/mount"
 	"github.com/fastness-dev/fastness/schedule"
@@ -163,6 +164,9 @@ func (s *System) deleteNamespace(v engine.Tx, req namespacePath) (*engine.Answer
 		return nil, nil
 	}
 	if err := s.Mounts.Spaces.Delete(engine.CallOf(v).Whole, n); err != nil {
+		return nil, err
+	}
+	if err := quota.Left(engine.CallOf(v).Whole, n.Path); err != nil {
 		return nil, err
 	}
 	return &engine.Answer{Data: deletion{"in-progress"}}, nil

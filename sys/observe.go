@@ -104,6 +104,9 @@ func (s *System) metrics(_ engine.View, req metricsRequest) (*engine.Raw, error)
 		return &engine.Raw{Status: http.StatusBadRequest, ContentType: "text/plain",
 			Body: fmt.Appendf(nil, "metric response format %q unknown", req.Format)}, nil
 	}
+	if req.Format == "prometheus" && s.Settings.NoPrometheus {
+		return &engine.Raw{Status: http.StatusBadRequest, ContentType: "text/plain", Body: []byte("prometheus is not enabled")}, nil
+	}
 	page, err := s.Node.Metrics()
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/fastness-dev/fastness/access/policy"
+	"github.com/fastness-dev/fastness/access/token"
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/storage"
 )
@@ -150,13 +151,30 @@ func (d *differ) tokens(truncated *bool) error {
 			*truncated = true
 			return nil
 		}
-		g, err := d.group(e.Policies, policy.Subject{})
+		names, of, err := d.bearer(e)
+		if err != nil {
+			return err
+		}
+		g, err := d.group(names, of)
 		if err != nil {
 			return err
 		}
 		g.Tokens++
 	}
 	return nil
+}
+
+// bearer is what a token holds together with its entity; nothing, if that is
+// disabled. An entity of another namespace holds nothing here.
+func (d *differ) bearer(e *token.Entry) (names []string, of policy.Subject, err error) {
+	if e.EntityID == "" || e.EntityHome != "" || d.s.Holders == nil {
+		return e.Policies, of, nil
+	}
+	h, err := d.s.Holders.Holder(d.tx, e.EntityID)
+	if err != nil || h == nil || h.Disabled {
+		return nil, of, err
+	}
+	return policy.NormalizeList(slices.Concat(e.Policies, h.Policies), false), h.Subject, nil
 }
 
 func (d *differ) entity(h *Holder) error {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime/pprof"
 	"runtime/trace"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,7 +53,25 @@ func (s *System) profileIndex(engine.View, engine.None) (*engine.Raw, error) {
 
 // commandLine has NULs between the words, as in /proc.
 func (s *System) commandLine(engine.View, engine.None) (*engine.Raw, error) {
-	return &engine.Raw{ContentType: "text/plain; charset=utf-8", Body: []byte(strings.Join(os.Args, "\x00"))}, nil
+	return &engine.Raw{ContentType: "text/plain; charset=utf-8", Body: []byte(strings.Join(withoutToken(os.Args), "\x00"))}, nil
+}
+
+// withoutToken is a command line without the root token that -dev may be given:
+// a listener may show profiles to everyone.
+func withoutToken(args []string) []string {
+	shown := slices.Clone(args)
+	for i, a := range shown {
+		name, _, joined := strings.Cut(a, "=")
+		if strings.TrimLeft(name, "-") != "dev-root-token-id" {
+			continue
+		}
+		if joined {
+			shown[i] = name + "=…"
+		} else if i+1 < len(shown) {
+			shown[i+1] = "…"
+		}
+	}
+	return shown
 }
 
 // symbols says that the binary has its own: pprof needs to ask no more.

@@ -71,6 +71,9 @@ func (s *System) remount(tx engine.Tx, req remountRequest) (*migrationID, error)
 	if err := s.Mounts.Move(whole, l.Entry, to); err != nil {
 		return nil, err
 	}
+	if err := s.quotasMoved(whole, from, to); err != nil {
+		return nil, err
+	}
 	id := uuid.NewString()
 	engine.Table[migration](tx, "remount/").Put(id, &migration{from, to, "success"})
 	tx.Warn("Mount move has been queued. Progress will be reported in Vault's server log, tagged with the returned migration_id")

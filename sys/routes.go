@@ -25,4 +25,6 @@ var parts = []func() engine.Routes[System]{
 	configRoutes,
 	rawRoutes,
 	specRoutes,
+	quotaRoutes,
+	lockedUserRoutes,
 }

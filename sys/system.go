@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/fastness-dev/fastness/access/policy"
+	"github.com/fastness-dev/fastness/access/quota"
 	"github.com/fastness-dev/fastness/access/token"
 	"github.com/fastness-dev/fastness/audit"
 	"github.com/fastness-dev/fastness/cubbyhole"
@@ -40,9 +41,16 @@ type System struct {
 	Leases   *lease.Store
 	Audit    *audit.Broker
 	Wrapping *cubbyhole.Wrapping
+	Limits   *quota.Limits // nil limits no rates
 	Logger   *slog.Logger
 	Settings Settings
 
+	// Held says what the holder of a token may do; nil goes by the policies of
+	// the token alone.
+	Held func(tx *storage.Tx, e *token.Entry) (*policy.Held, error)
+	// Unmounted, if set, removes what others keep about a mount that is gone, in
+	// the transaction that disables it.
+	Unmounted func(tx *storage.Tx, e *mount.Entry) error
 	// Holders finds who holds policies besides tokens; nil is nobody.
 	Holders Holders
 	// Unsealed is called after the keys are in memory and before the unseal is
@@ -76,7 +84,8 @@ type Settings struct {
 	DefaultTTL      time.Duration
 	MaxTTL          time.Duration
 	LogLevel        string
-	UnauthMetrics   bool
+	NoPrometheus    bool // sys/metrics tells nothing in Prometheus' format
+	AuditPrefixes   bool // an audit device may be enabled with a prefix
 	Sanitized       any  // the configuration without its secrets
 	UnauthRekey     bool // rekey and generate-root need no token, as Vault 1.x has it
 	RootToken       string

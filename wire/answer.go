@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -134,6 +135,8 @@ func Refusal(err error) *api.Error {
 	switch {
 	case errors.As(err, &e):
 		return e
+	case errors.Is(err, context.DeadlineExceeded): // max_request_duration
+		return &api.Error{Status: http.StatusInternalServerError, Errors: []string{"context deadline exceeded"}}
 	case errors.Is(err, storage.ErrSealed):
 		return &api.Error{Status: http.StatusServiceUnavailable, Errors: []string{"Vault is sealed"}}
 	case errors.Is(err, storage.ErrFull):

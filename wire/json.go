@@ -41,16 +41,18 @@ func why(b []byte) string {
 	return "invalid JSON"
 }
 
-// checkShape bounds depth, strings, fields and items before a parser that
-// recurses sees the body. It does not validate.
+// checkShape bounds depth, strings, fields, items and the whole before a parser
+// that recurses sees the body. It does not validate.
 func checkShape(b []byte, l Limits) error {
 	type level struct {
 		object bool
 		count  int
 	}
 	var stack []level
+	tokens := 0 // brackets and values, keys among them
 	for i := 0; i < len(b); i++ {
 		switch b[i] {
+		case ' ', '\t', '\r', '\n', ':':
 		case '"':
 			start := i
 			for i++; i < len(b) && b[i] != '"'; i++ {
@@ -61,15 +63,18 @@ func checkShape(b []byte, l Limits) error {
 			if i-start-1 > l.MaxString {
 				return fail(http.StatusBadRequest, fmt.Sprintf("JSON input has a string of more than %d bytes", l.MaxString))
 			}
+			tokens++
 		case '{', '[':
 			if len(stack) >= l.MaxDepth {
 				return fail(http.StatusBadRequest, fmt.Sprintf("JSON input is nested deeper than %d levels", l.MaxDepth))
 			}
 			stack = append(stack, level{object: b[i] == '{'})
+			tokens++
 		case '}', ']':
 			if len(stack) > 0 {
 				stack = stack[:len(stack)-1]
 			}
+			tokens++
 		case ',':
 			if len(stack) == 0 {
 				continue
@@ -82,7 +87,23 @@ func checkShape(b []byte, l Limits) error {
 			if !top.object && top.count >= l.MaxItems {
 				return fail(http.StatusBadRequest, fmt.Sprintf("JSON input has an array of more than %d elements", l.MaxItems))
 			}
+		default: // a number or a word, to its end
+			for i+1 < len(b) && !endsWord(b[i+1]) {
+				i++
+			}
+			tokens++
+		}
+		if tokens > l.MaxTokens {
+			return fail(http.StatusBadRequest, fmt.Sprintf("JSON input has more than %d tokens", l.MaxTokens))
 		}
 	}
 	return nil
+}
+
+func endsWord(c byte) bool {
+	switch c {
+	case ',', ':', ']', '}', '[', '{', '"', ' ', '\t', '\r', '\n':
+		return true
+	}
+	return false
 }

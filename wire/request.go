@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"mime"
 	"net"
 	"net/http"
@@ -51,29 +52,36 @@ func (q *Request) FullPath() string {
 	return q.Path
 }
 
-// Limits bound what a request may cost. Zero fields are Vault's defaults.
+// Limits bound what a request may cost. Zero fields are Vault's defaults,
+// negative ones no limit.
 type Limits struct {
 	MaxBody   int64 // bytes; 32 MiB
 	MaxDepth  int   // 500
 	MaxString int   // bytes; 1 MiB
 	MaxFields int   // per object; 10 000
 	MaxItems  int   // per array; 10 000
+	MaxTokens int   // brackets and values of the whole body; 500 000
 	MaxToken  int   // bytes of the token header; 8 KiB
 }
 
 func (l Limits) orDefaults() Limits {
-	or := func(v *int, d int) {
-		if *v == 0 {
-			*v = d
-		}
-	}
-	if l.MaxBody == 0 {
+	if l.MaxBody < 0 {
+		l.MaxBody = math.MaxInt64
+	} else if l.MaxBody == 0 {
 		l.MaxBody = 32 << 20
+	}
+	or := func(v *int, unset int) {
+		if *v < 0 {
+			*v = math.MaxInt
+		} else if *v == 0 {
+			*v = unset
+		}
 	}
 	or(&l.MaxDepth, 500)
 	or(&l.MaxString, 1<<20)
-	or(&l.MaxFields, 10000)
-	or(&l.MaxItems, 10000)
+	or(&l.MaxFields, 10_000)
+	or(&l.MaxItems, 10_000)
+	or(&l.MaxTokens, 500_000)
 	or(&l.MaxToken, 8<<10)
 	return l
 }

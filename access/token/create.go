@@ -83,6 +83,9 @@ func (s *Store) Create(tx *storage.Tx, parent *Entry, p Params) (*Created, error
 	e.NamespaceID, e.NamespacePath = id, path
 	if parent != nil {
 		e.Parent = parent.ID
+		if e.EntityID == parent.EntityID {
+			e.EntityHome = parent.entityHome(e)
+		}
 		if len(e.BoundCIDRs) == 0 {
 			e.BoundCIDRs = parent.BoundCIDRs
 		}

@@ -58,7 +58,11 @@ func details(r *engine.RouteInfo) string {
 		}
 		b.WriteString(heading)
 		heading = ""
-		b.WriteString("    " + name + " (" + typeName(f.Type) + ")\n        " + f.Tag.Get("doc") + "\n\n")
+		b.WriteString("    " + name + " (" + typeName(f.Type) + ")\n")
+		if doc := f.Tag.Get("doc"); doc != "" {
+			b.WriteString("        " + doc + "\n")
+		}
+		b.WriteByte('\n')
 	})
 	return b.String()
 }

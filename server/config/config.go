@@ -151,18 +151,6 @@ func (c *Config) Level() string {
 	return c.LogLevel
 }
 
-// Limits are those of l, with the server's defaults where it is silent.
-func (c *Config) Limits(l Listener) Limits {
-	limits := l.limits()
-	if limits.RequestDuration == 0 {
-		limits.RequestDuration = c.DefaultMaxRequestDuration
-	}
-	if limits.RequestDuration == 0 {
-		limits.RequestDuration = DefaultMaxRequestDuration
-	}
-	return limits
-}
-
 // fields is the table of the top level.
 func (c *Config) fields() fields {
 	enterprise := unsupported("Fastness needs no licence; remove it")
@@ -193,7 +181,7 @@ func (c *Config) fields() fields {
 		"disable_mlock": sticky(&c.DisableMlock),
 		"disable_cache": sticky(&c.DisableCache),
 		"cache_size":    integer(&c.CacheSize),
-		"ui":            sticky(&c.UI),
+		"ui":            without(sticky(&c.UI), "there is no UI yet; use the command line or the API"),
 		"pid_file":      str(&c.PIDFile),
 
 		"log_level":            level(&c.LogLevel),
@@ -202,20 +190,20 @@ func (c *Config) fields() fields {
 		"log_rotate_duration":  duration(&c.LogRotateDuration),
 		"log_rotate_bytes":     integer(&c.LogRotateBytes),
 		"log_rotate_max_files": integer(&c.LogRotateMaxFiles),
-		"log_requests_level":   level(&c.LogRequestsLevel),
+		"log_requests_level":   word(&c.LogRequestsLevel, "trace", "debug", "info", "notice", "warn", "warning", "error", "err", "off"),
 
 		"raw_storage_endpoint":                sticky(&c.RawStorageEndpoint),
-		"introspection_endpoint":              sticky(&c.IntrospectionEndpoint),
+		"introspection_endpoint":              without(sticky(&c.IntrospectionEndpoint), "sys/internal/inspect is not served"),
 		"enable_response_header_hostname":     sticky(&c.ResponseHeaderHostname),
 		"enable_response_header_raft_node_id": sticky(&c.ResponseHeaderRaftNodeID),
 		"allow_audit_log_prefixing":           sticky(&c.AllowAuditLogPrefixing),
-		"imprecise_lease_role_tracking":       sticky(&c.ImpreciseLeaseRoleTracking),
+		"imprecise_lease_role_tracking":       without(sticky(&c.ImpreciseLeaseRoleTracking), "leases are not counted by role"),
 		"enable_unauthenticated_access":       strs(&c.UnauthenticatedAccess),
 
-		"plugin_directory":        str(&c.PluginDirectory),
-		"plugin_file_uid":         integer(&c.PluginFileUID),
-		"plugin_file_permissions": octal(&c.PluginFilePermissions),
-		"plugin_tmpdir":           str(&c.PluginTmpdir),
+		"plugin_directory":        without(str(&c.PluginDirectory), "external plugins are not served"),
+		"plugin_file_uid":         without(integer(&c.PluginFileUID), "external plugins are not served"),
+		"plugin_file_permissions": without(octal(&c.PluginFilePermissions), "external plugins are not served"),
+		"plugin_tmpdir":           without(str(&c.PluginTmpdir), "external plugins are not served"),
 
 		"service_registration": unsupported("register the service with your platform"),
 		"audit":                unsupported("enable devices with `fastness audit enable`, or nothing is audited"),
@@ -233,8 +221,8 @@ func (c *Config) fields() fields {
 		"adaptive_overload_protection":    unsupported("use quotas"),
 		"observations":                    unsupported("use the audit log"),
 		"remove_irrevocable_lease_after":  unsupported("irrevocable leases are kept until revoked by force"),
-		"enable_post_unseal_trace":        unsupported("use sys/pprof"),
-		"post_unseal_trace_directory":     unsupported("use sys/pprof"),
+		"enable_post_unseal_trace":        unsupported("remove it"),
+		"post_unseal_trace_directory":     unsupported("remove it"),
 		"detect_deadlocks":                unsupported("remove it"),
 		"plugin_auto_download":            unsupported("external plugins are not served"),
 		"plugin_auto_register":            unsupported("external plugins are not served"),
@@ -244,6 +232,7 @@ func (c *Config) fields() fields {
 		"unsafe_relative_paths":           unsupported("paths with . or .. segments are always refused"),
 		"disable_standby_reads":           unsupported("reads on every node are linearizable"),
 		"experiments":                     unsupported("remove it"),
+		"feature_flags":                   unsupported("remove it"),
 
 		"unsafe_allow_api_audit_creation": ignored,
 		"disable_performance_standby":     ignored,

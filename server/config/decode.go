@@ -114,8 +114,8 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// blocks returns the blocks under a key that may be one block or a list.
-func (d *decoder) blocks(what string, n *node) []*node {
+// blocksOf returns the blocks under a key that may be one block or a list.
+func blocksOf(n *node) []*node {
 	if n.kind != list {
 		return []*node{n}
 	}
@@ -133,13 +133,13 @@ type labelled struct {
 // {tcp: {…}}, {tcp: [{…}, {…}]} or a list of either.
 func (d *decoder) labels(what string, e entry) []labelled {
 	var out []labelled
-	for _, n := range d.blocks(what, e.value) {
+	for _, n := range blocksOf(e.value) {
 		if n.kind != block || len(n.entries) == 0 {
 			d.fail(e.pos, "%s needs a type: %s \"type\" { … }", what, what)
 			continue
 		}
 		for _, in := range n.entries {
-			for _, body := range d.blocks(what, in.value) {
+			for _, body := range blocksOf(in.value) {
 				if body.kind != block {
 					d.fail(in.pos, "%s needs a type: %s \"type\" { … }", what, what)
 					continue
@@ -154,7 +154,7 @@ func (d *decoder) labels(what string, e entry) []labelled {
 // sub reads a nested stanza without a label.
 func sub(table func() fields) setter {
 	return func(d *decoder, e entry) {
-		blocks := d.blocks(e.key, e.value)
+		blocks := blocksOf(e.value)
 		if len(blocks) > 1 {
 			d.fail(e.pos, "only one %q stanza is possible here", e.key)
 			return
@@ -168,6 +168,17 @@ func sub(table func() fields) setter {
 // unsupported accepts a key whose effect this build does not have.
 func unsupported(advice string) setter {
 	return func(d *decoder, e entry) { d.warn(e.pos, "%q has no effect in this build: %s", e.key, advice) }
+}
+
+// without keeps what a key says, for sys/config/state/sanitized, and warns that
+// it has no effect unless it switches off what is not there anyway.
+func without(set setter, advice string) setter {
+	return func(d *decoder, e entry) {
+		set(d, e)
+		if on, ok := parseBool(e.value); !ok || on {
+			unsupported(advice)(d, e)
+		}
+	}
 }
 
 // ignored accepts a key that Vault itself no longer heeds, or that cannot

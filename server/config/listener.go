@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -56,6 +57,8 @@ type Listener struct {
 	ForwardedHopSkips          int64
 	ForwardedAllowNotPresent   bool // x_forwarded_for_reject_not_present = false
 	ForwardedAllowUnauthorized bool // x_forwarded_for_reject_not_authorized = false
+	ForwardedCertHeader        string
+	ForwardedCertDecoders      []string // BASE64, DER or URL, in order
 
 	UnauthenticatedMetrics  bool // telemetry.unauthenticated_metrics_access
 	DisallowMetrics         bool // telemetry.disallow_metrics
@@ -68,16 +71,17 @@ type Listener struct {
 	RedactVersion     bool
 
 	ResponseHeaders []ResponseHeader // custom_response_headers
+	ChrootNamespace string           // path without outer slashes, under which all requests here are; "" is the root
 }
 
 // A ResponseHeader is put on answers of some status.
 type ResponseHeader struct {
 	Status string // "default", a class such as "2xx", or a code such as "404"
 	Name   string // canonical
-	Values []string
+	Value  string
 }
 
-// Limits bound what one request may cost. 0 is no limit.
+// Limits bound what one request may cost. A negative one is no limit.
 type Limits struct {
 	RequestSize     int64 // bytes of body
 	RequestDuration time.Duration
@@ -89,25 +93,24 @@ type Limits struct {
 	JSONTokens      int64
 }
 
-func (l Listener) limits() Limits {
+// Limits are those of l, with the server's defaults where it is silent.
+func (c *Config) Limits(l Listener) Limits {
 	return Limits{
-		RequestSize:     limit(l.MaxRequestSize, DefaultMaxRequestSize),
-		RequestDuration: l.MaxRequestDuration,
-		TokenHeader:     limit(l.MaxTokenHeaderSize, 8<<10),
-		JSONDepth:       limit(l.MaxJSONDepth, 500),
-		JSONString:      limit(l.MaxJSONStringLength, 1<<20),
-		JSONObject:      limit(l.MaxJSONObjectEntryCount, 10_000),
-		JSONArray:       limit(l.MaxJSONArrayElementCount, 10_000),
-		JSONTokens:      limit(l.MaxJSONTokens, 500_000),
+		RequestSize:     or(l.MaxRequestSize, DefaultMaxRequestSize),
+		RequestDuration: or(l.MaxRequestDuration, or(c.DefaultMaxRequestDuration, DefaultMaxRequestDuration)),
+		TokenHeader:     or(l.MaxTokenHeaderSize, 8<<10),
+		JSONDepth:       or(l.MaxJSONDepth, 500),
+		JSONString:      or(l.MaxJSONStringLength, 1<<20),
+		JSONObject:      or(l.MaxJSONObjectEntryCount, 10_000),
+		JSONArray:       or(l.MaxJSONArrayElementCount, 10_000),
+		JSONTokens:      or(l.MaxJSONTokens, 500_000),
 	}
 }
 
-func limit(v, unset int64) int64 {
-	switch {
-	case v == 0:
+// or is v, or what applies where the file is silent.
+func or[T int64 | time.Duration](v, unset T) T {
+	if v == 0 {
 		return unset
-	case v < 0:
-		return 0
 	}
 	return v
 }
@@ -119,17 +122,11 @@ type Timeouts struct {
 
 // Timeouts are those that apply to l.
 func (l Listener) Timeouts() Timeouts {
-	or := func(v, unset time.Duration) time.Duration {
-		if v == 0 {
-			return unset
-		}
-		return max(v, 0)
-	}
 	return Timeouts{
-		ReadHeader: or(l.ReadHeaderTimeout, 10*time.Second),
-		Read:       or(l.ReadTimeout, 30*time.Second),
-		Write:      or(l.WriteTimeout, 0),
-		Idle:       or(l.IdleTimeout, 5*time.Minute),
+		ReadHeader: max(0, or(l.ReadHeaderTimeout, 10*time.Second)),
+		Read:       max(0, or(l.ReadTimeout, 30*time.Second)),
+		Write:      max(0, l.WriteTimeout),
+		Idle:       max(0, or(l.IdleTimeout, 5*time.Minute)),
 	}
 }
 
@@ -181,6 +178,7 @@ func (l *Listener) fields() fields {
 		"max_json_object_entry_count":              integer(&l.MaxJSONObjectEntryCount),
 		"max_json_array_element_count":             integer(&l.MaxJSONArrayElementCount),
 		"max_json_token":                           integer(&l.MaxJSONTokens),
+		"max_json_tokens":                          integer(&l.MaxJSONTokens), // as one would expect it after its siblings
 		"max_request_json_memory":                  unsupported("use max_json_string_value_length and its like"),
 		"max_request_json_strings":                 unsupported("use max_json_object_entry_count and its like"),
 		"require_request_header":                   boolean(&l.RequireRequestHeader),
@@ -194,15 +192,15 @@ func (l *Listener) fields() fields {
 		"http_write_timeout":       duration(&l.WriteTimeout),
 		"http_idle_timeout":        duration(&l.IdleTimeout),
 
-		"proxy_protocol_behavior":         l.setProxyProtocol,
+		"proxy_protocol_behavior":         word(&l.ProxyProtocolBehavior, "use_always", "allow_authorized", "deny_unauthorized"),
 		"proxy_protocol_authorized_addrs": strs(&l.ProxyProtocolAuthorized),
 
 		"x_forwarded_for_authorized_addrs":            strs(&l.ForwardedAuthorized),
 		"x_forwarded_for_hop_skips":                   integer(&l.ForwardedHopSkips),
 		"x_forwarded_for_reject_not_present":          not(&l.ForwardedAllowNotPresent),
 		"x_forwarded_for_reject_not_authorized":       not(&l.ForwardedAllowUnauthorized),
-		"x_forwarded_for_client_cert_header":          unsupported("let the proxy pass TLS through to this server"),
-		"x_forwarded_for_client_cert_header_decoders": ignored, // says nothing without the header above
+		"x_forwarded_for_client_cert_header":          str(&l.ForwardedCertHeader),
+		"x_forwarded_for_client_cert_header_decoders": l.setCertDecoders,
 
 		"telemetry": sub(func() fields {
 			return fields{
@@ -235,22 +233,23 @@ func (l *Listener) fields() fields {
 	return table
 }
 
-// setChroot refuses what, left out, would show a listener's clients more than
-// the operator meant them to see.
+// setChroot keeps the path of a namespace as namespaces are named.
 func (l *Listener) setChroot(d *decoder, e entry) {
 	var ns string
 	str(&ns)(d, e)
-	if strings.Trim(ns, "/") != "" && ns != "root" {
-		d.fail(e.pos, "\"chroot_namespace\" is not served by this build, and without it this listener would reach every namespace: remove the listener or the key")
+	if l.ChrootNamespace = strings.Trim(ns, "/"); l.ChrootNamespace == "root" {
+		l.ChrootNamespace = ""
 	}
 }
 
-// setProxyProtocol keeps the choice, and says that the listener does not act on
-// it: neither is a header believed nor a peer without one turned away.
-func (l *Listener) setProxyProtocol(d *decoder, e entry) {
-	word(&l.ProxyProtocolBehavior, "use_always", "allow_authorized", "deny_unauthorized")(d, e)
-	if l.ProxyProtocolBehavior != "" {
-		d.warn(e.pos, "%q has no effect in this build: PROXY headers are not read and no peer is turned away; let the balancer send X-Forwarded-For, and restrict peers with a firewall", e.key)
+// setCertDecoders keeps the words upper case, in their order.
+func (l *Listener) setCertDecoders(d *decoder, e entry) {
+	strs(&l.ForwardedCertDecoders)(d, e)
+	for i, name := range l.ForwardedCertDecoders {
+		l.ForwardedCertDecoders[i] = strings.ToUpper(name)
+		if !slices.Contains([]string{"BASE64", "DER", "URL"}, l.ForwardedCertDecoders[i]) {
+			d.fail(e.pos, "%q may hold BASE64, DER and URL", e.key)
+		}
 	}
 }
 
@@ -277,13 +276,13 @@ func not(to *bool) setter {
 
 // setResponseHeaders reads {"default" = {"Name" = ["value"]}, "2xx" = {…}}.
 func (l *Listener) setResponseHeaders(d *decoder, e entry) {
-	for _, n := range d.blocks(e.key, e.value) {
+	for _, n := range blocksOf(e.value) {
 		for _, status := range n.entries {
 			if !validStatus(status.key) {
 				d.fail(status.pos, "%q must be \"default\", a class such as \"2xx\" or a status such as \"404\"", status.key)
 				continue
 			}
-			for _, headers := range d.blocks(status.key, status.value) {
+			for _, headers := range blocksOf(status.value) {
 				l.addHeaders(d, status, headers)
 			}
 		}
@@ -297,31 +296,30 @@ func (l *Listener) addHeaders(d *decoder, status entry, headers *node) {
 	}
 	for _, h := range headers.entries {
 		name := textproto.CanonicalMIMEHeaderKey(h.key)
-		values, ok := headerValues(h.value)
+		value, ok := headerValue(h.value)
 		switch {
 		case strings.HasPrefix(name, "X-Vault-"):
 			d.fail(h.pos, "header %q cannot be set here: X-Vault- headers are the server's own", name)
 		case !ok || !validHeaderName(h.key):
 			d.fail(h.pos, "header %q must be a header name with a string or a list of strings", h.key)
 		default:
-			l.ResponseHeaders = append(l.ResponseHeaders, ResponseHeader{strings.ToLower(status.key), name, values})
+			l.ResponseHeaders = append(l.ResponseHeaders, ResponseHeader{strings.ToLower(status.key), name, value})
 		}
 	}
 }
 
-// headerValues is a string kept whole, commas and all, or a list.
-func headerValues(n *node) (values []string, ok bool) {
-	if scalar(n) {
-		values = []string{n.text}
-	} else if values, ok = parseList(n); !ok {
-		return nil, false
-	}
-	for _, v := range values {
-		if strings.ContainsAny(v, "\r\n\x00") {
-			return nil, false
+// headerValue is a string kept whole, commas and all, or a list, which becomes
+// one value as in Vault: that of a header with parameters.
+func headerValue(n *node) (value string, ok bool) {
+	value = n.text
+	if !scalar(n) {
+		values, ok := parseList(n)
+		if !ok {
+			return "", false
 		}
+		value = strings.Join(values, "; ")
 	}
-	return values, true
+	return value, !strings.ContainsAny(value, "\r\n\x00")
 }
 
 func validHeaderName(s string) bool {

@@ -166,6 +166,17 @@ func (s Source) applyEnv(d *decoder, c *Config) {
 	}
 }
 
+// Set overrides one key of the top level, as a flag does.
+func (c *Config) Set(key, value string) error {
+	d := &decoder{}
+	set, ok := c.fields()[key]
+	if !ok {
+		return fmt.Errorf("unknown key %q", key)
+	}
+	set(d, entry{key: key, value: &node{kind: text, text: value}})
+	return errors.Join(d.errs...)
+}
+
 func (s Source) lookup(name string) (string, bool) {
 	if s.Env == nil {
 		return "", false

@@ -174,7 +174,7 @@ func (t Telemetry) sanitized() SanitizedTelemetry {
 		MetricsPrefix:           t.MetricsPrefix,
 		NumLeaseMetricsBuckets:  t.NumLeaseMetricsBuckets,
 		PrefixFilter:            t.PrefixFilter,
-		PrometheusRetention:     int64(t.PrometheusRetention.Seconds()),
+		PrometheusRetention:     int64(max(0, t.PrometheusRetention).Seconds()),
 		UsageGaugePeriod:        int64(t.UsageGaugePeriod.Seconds()),
 	}
 }

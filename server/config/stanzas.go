@@ -36,10 +36,10 @@ func (s *Storage) raftFields() fields {
 		"path":                    str(&s.Path),
 		"node_id":                 str(&s.NodeID),
 		"performance_multiplier":  integer(&s.PerformanceMultiplier),
-		"trailing_logs":           integer(&s.TrailingLogs),
-		"snapshot_threshold":      integer(&s.SnapshotThreshold),
-		"snapshot_interval":       duration(&s.SnapshotInterval),
-		"max_entry_size":          integer(&s.MaxEntrySize),
+		"trailing_logs":           without(integer(&s.TrailingLogs), "the log is cut by its size"),
+		"snapshot_threshold":      without(integer(&s.SnapshotThreshold), "the log is cut by its size"),
+		"snapshot_interval":       without(duration(&s.SnapshotInterval), "the log is cut by its size"),
+		"max_entry_size":          without(integer(&s.MaxEntrySize), "a transaction may take 64 MiB, and a request what max_request_size says"),
 		"retry_join":              s.addRetryJoin,
 		"retry_join_as_non_voter": boolean(&s.NonVoter),
 		"max_mount_and_namespace_table_entry_size": ignored, // mounts are rows of their own here
@@ -58,7 +58,7 @@ func (s *Storage) addRetryJoin(d *decoder, e entry) {
 	if len(s.RetryJoin) == 0 {
 		d.warn(e.pos, "%q is not served by this build: this node runs alone and does not join the others", e.key)
 	}
-	for _, n := range d.blocks(e.key, e.value) {
+	for _, n := range blocksOf(e.value) {
 		var j RetryJoin
 		d.stanza("retry_join", n, fields{
 			"leader_api_addr":         str(&j.LeaderAPIAddr),
@@ -120,28 +120,69 @@ func (c *Config) addLockouts(d *decoder, e entry) {
 
 func (t *Telemetry) fields() fields {
 	table := fields{
-		"prometheus_retention_time":          duration(&t.PrometheusRetention),
-		"disable_hostname":                   boolean(&t.DisableHostname),
-		"enable_hostname_label":              boolean(&t.EnableHostnameLabel),
-		"metrics_prefix":                     str(&t.MetricsPrefix),
+		"prometheus_retention_time": t.setRetention,
+		"disable_hostname":          boolean(&t.DisableHostname),
+		"enable_hostname_label":     boolean(&t.EnableHostnameLabel),
+		"metrics_prefix":            t.setMetricsPrefix,
+		"filter_default":            t.setFilterDefault,
+		"prefix_filter":             t.setPrefixFilter,
+	}
+	for key, set := range map[string]setter{
 		"usage_gauge_period":                 duration(&t.UsageGaugePeriod),
 		"maximum_gauge_cardinality":          integer(&t.MaximumGaugeCardinality),
 		"lease_metrics_epsilon":              duration(&t.LeaseMetricsEpsilon),
 		"num_lease_metrics_buckets":          integer(&t.NumLeaseMetricsBuckets),
 		"add_lease_metrics_namespace_labels": boolean(&t.LeaseMetricsNamespaces),
 		"add_mount_point_rollback_metrics":   boolean(&t.MountPointRollbackMetric),
-		"filter_default":                     t.setFilterDefault,
-		"prefix_filter":                      strs(&t.PrefixFilter),
+	} {
+		table[key] = func(d *decoder, e entry) {
+			unsupported("gauges of usage, leases and rollbacks are not measured")(d, e)
+			set(d, e)
+		}
 	}
-	sink := unsupported("scrape sys/metrics instead")
+	sinks := false
 	for _, key := range strings.Fields(`statsite_address statsd_address dogstatsd_addr dogstatsd_tags
 		circonus_api_token circonus_api_app circonus_api_url circonus_submission_interval circonus_submission_url
 		circonus_check_id circonus_check_force_metric_activation circonus_check_instance_id circonus_check_search_tag
 		circonus_check_tags circonus_check_display_name circonus_broker_id circonus_broker_select_tag
 		stackdriver_project_id stackdriver_location stackdriver_namespace stackdriver_debug_logs`) {
-		table[key] = sink
+		table[key] = func(d *decoder, e entry) {
+			if !sinks { // once for all keys of all sinks
+				d.warn(e.pos, "%q and the like have no effect in this build: metrics are not pushed; scrape sys/metrics instead", e.key)
+			}
+			sinks = true
+		}
 	}
 	return table
+}
+
+// setRetention keeps whether metrics are told in Prometheus' format: how long
+// it keeps them is Prometheus' own affair.
+func (t *Telemetry) setRetention(d *decoder, e entry) {
+	duration(&t.PrometheusRetention)(d, e)
+	if t.PrometheusRetention == 0 && e.value.text != "" {
+		t.PrometheusRetention = -1
+	}
+}
+
+func (t *Telemetry) setMetricsPrefix(d *decoder, e entry) {
+	str(&t.MetricsPrefix)(d, e)
+	letter := func(r rune) bool { return r == '_' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' }
+	for i, r := range t.MetricsPrefix {
+		if !letter(r) && (i == 0 || r < '0' || r > '9') {
+			d.fail(e.pos, "%q must be letters, digits and underscores, and not begin with a digit", e.key)
+			return
+		}
+	}
+}
+
+func (t *Telemetry) setPrefixFilter(d *decoder, e entry) {
+	strs(&t.PrefixFilter)(d, e)
+	for _, f := range t.PrefixFilter {
+		if len(f) < 2 || f[0] != '+' && f[0] != '-' {
+			d.fail(e.pos, "%q must hold prefixes of names, each after a + to tell or a - to hide them", e.key)
+		}
+	}
 }
 
 func (t *Telemetry) setFilterDefault(d *decoder, e entry) {

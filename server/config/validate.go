@@ -67,6 +67,9 @@ func (v *validator) listener(l Listener) {
 		if l.Address == "" {
 			v.fail(l.Pos, "listener \"unix\" needs an address: the path of its socket")
 		}
+		if len(l.ForwardedAuthorized) > 0 || l.ProxyProtocolBehavior != "" {
+			v.fail(l.Pos, "x_forwarded_for_authorized_addrs and proxy_protocol_behavior have no meaning on a unix socket, whose peers have no address")
+		}
 		return // a socket file has no TLS
 	}
 	v.hostPort(l.Pos, "address", l.Address)
@@ -78,6 +81,9 @@ func (v *validator) listener(l Listener) {
 	v.addresses(l.Pos, "proxy_protocol_authorized_addrs", l.ProxyProtocolAuthorized)
 	if l.ForwardedHopSkips < 0 {
 		v.fail(l.Pos, "x_forwarded_for_hop_skips cannot be negative")
+	}
+	if l.ForwardedCertHeader != "" && len(l.ForwardedAuthorized) == 0 {
+		v.fail(l.Pos, "x_forwarded_for_client_cert_header needs x_forwarded_for_authorized_addrs: without it anyone could show a certificate that is not theirs")
 	}
 	needs := l.ProxyProtocolBehavior == "allow_authorized" || l.ProxyProtocolBehavior == "deny_unauthorized"
 	if needs && len(l.ProxyProtocolAuthorized) == 0 {
@@ -111,6 +117,9 @@ func (v *validator) tls(l Listener) {
 	}
 	if l.TLSRequireClientCert && l.TLSDisableClientCert {
 		v.fail(l.Pos, "tls_require_and_verify_client_cert and tls_disable_client_certs contradict each other: keep one")
+	}
+	if l.TLSRequireClientCert && l.TLSClientCAFile == "" {
+		v.fail(l.Pos, "tls_require_and_verify_client_cert needs tls_client_ca_file: the CA that client certificates are verified by")
 	}
 	if l.TLSClientCAFile != "" && l.TLSDisableClientCert {
 		v.fail(l.Pos, "tls_client_ca_file has no meaning with tls_disable_client_certs: keep one")

@@ -19,7 +19,6 @@ package attacks
 //	CVE-2026-39946                    database
 //	CVE-2023-0620                     SQL storage
 //	CVE-2023-2121, CVE-2021-38554     user interface
-//	CVE-2025-12044, quotas            rate limit quotas; strangers are tested
 //	CVE-2024-8185, CVE-2021-3282      raft join and peers
 //	CVE-2026-55776, CVE-2023-4680     transit
 //	CVE-2026-39396                    plugins

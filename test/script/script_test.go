@@ -1,8 +1,8 @@
 package script
 
 import (
-	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -31,21 +31,32 @@ const startLimit = 60 * time.Second
 // TestScript runs testdata. Beside testscript's own verbs a script has
 //
 //	server              a -dev server whose root token is "root"
+//	server tls          the same over TLS, with its certificates below $WORK/tls
 //	server raft         one on raft storage below $WORK/data, not initialised
-//	server FILE         one on the config FILE, whose $ADDR and $WORK are filled in
-//	restart             SIGTERM, then the same server again
+//	server FILE         one on the config FILE, whose $ADDR, $ADDR2 and $WORK are filled in
+//	configure FILE      another content for the config of the server that runs
+//	hup                 SIGHUP, and wait until the server has taken it
+//	log PATTERN         what the server has written so far
+//	stop                SIGTERM: it ends with code 0
+//	restart             stop, then the same server again
 //	kill9               SIGKILL, and no server
 //	start               the server that was killed, again
 //	exits N CMD...      the command ends with code N
 //	keep NAME PATTERN   $NAME is what PATTERN's group caught in the last output
+//	pgpkey NAME         a new PGP key: NAME.pub is its public half
+//	pgpread NAME TEXT   standard output is TEXT (base64), decrypted by it
 //
-// VAULT_ADDR follows the server; VAULT_TOKEN is set by "server" alone, and HOME
-// is the script's own, so that "login" writes its token there.
+// The program goes by the name of vault too. VAULT_ADDR follows the server;
+// VAULT_TOKEN is set by "server" and "server tls", and HOME is the script's own,
+// so that "login" writes its token there.
 func TestScript(t *testing.T) {
 	bin := t.TempDir()
 	build := exec.Command("go", "build", "-o", filepath.Join(bin, "fastness"), "github.com/fastness-dev/fastness/cmd/fastness")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the program: %v\n%s", err, out)
+	}
+	if err := os.Symlink("fastness", filepath.Join(bin, "vault")); err != nil {
+		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -59,12 +70,18 @@ func TestScript(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"server":  serve,
-			"restart": restart,
-			"kill9":   func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).kill() },
-			"start":   func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(of(ts).start()) },
-			"exits":   exits,
-			"keep":    keep,
+			"server":    serve,
+			"configure": configure,
+			"hup":       hup,
+			"log":       logged,
+			"stop":      func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).stop(ts) },
+			"restart":   restart,
+			"pgpkey":    newPGPKey,
+			"pgpread":   pgpRead,
+			"kill9":     func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).kill() },
+			"start":     func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(of(ts).start()) },
+			"exits":     exits,
+			"keep":      keep,
 		},
 	})
 }
@@ -73,11 +90,13 @@ func TestScript(t *testing.T) {
 type process struct {
 	binary string
 	dir    string
-	addr   string
+	addr   string // of the first listener
+	second string // of another one
+	scheme string // http or https
 	args   []string
 
 	cmd    *exec.Cmd
-	log    bytes.Buffer
+	log    output
 	exited chan struct{} // closed when the process is gone; nil when none runs
 }
 
@@ -102,11 +121,25 @@ func serve(ts *testscript.TestScript, _ bool, args []string) {
 	if p.exited != nil {
 		ts.Fatalf("server: one is running")
 	}
-	addr, err := freeAddress()
+	var err error
+	p.addr, err = freeAddress()
 	ts.Check(err)
-	p.addr = addr
-	ts.Setenv("VAULT_ADDR", "http://"+addr)
+	p.second, err = freeAddress()
+	ts.Check(err)
+	p.scheme = "http"
+	addr := p.addr
+	defer func() {
+		ts.Setenv("VAULT_ADDR", p.scheme+"://"+addr)
+		ts.Setenv("ADDR", p.addr)
+		ts.Setenv("ADDR2", p.second)
+	}()
 	switch {
+	case len(args) > 0 && args[0] == "tls":
+		p.scheme = "https"
+		dir := filepath.Join(p.dir, "tls")
+		ts.Check(os.MkdirAll(dir, 0o700))
+		p.args = []string{"server", "-dev", "-dev-tls", "-dev-tls-cert-dir=" + dir, "-dev-root-token-id=root", "-dev-no-store-token", "-dev-listen-address=" + addr}
+		ts.Setenv("VAULT_TOKEN", "root")
 	case len(args) == 0:
 		p.args = []string{"server", "-dev", "-dev-root-token-id=root", "-dev-no-store-token", "-dev-listen-address=" + addr}
 		ts.Setenv("VAULT_TOKEN", "root")
@@ -125,7 +158,7 @@ func (p *process) configure(text string) error {
 	if err != nil {
 		return err
 	}
-	text = strings.NewReplacer("$ADDR", p.addr, "$CLUSTER", cluster, "$WORK", p.dir).Replace(text)
+	text = strings.NewReplacer("$ADDR2", p.second, "$ADDR", p.addr, "$CLUSTER", cluster, "$WORK", p.dir).Replace(text)
 	file := filepath.Join(p.dir, "server.hcl")
 	p.args = []string{"server", "-config=" + file}
 	return os.WriteFile(file, []byte(text), 0o600)
@@ -136,7 +169,7 @@ func (p *process) start() error {
 	if p.exited != nil || p.args == nil {
 		return fmt.Errorf("start: there is no server that was killed")
 	}
-	p.log.Reset()
+	p.log.reset()
 	p.cmd = exec.Command(p.binary, p.args...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
 	p.cmd.Env = append(os.Environ(), "HOME="+p.dir)
@@ -169,11 +202,11 @@ func (p *process) listening() error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.addr+path, nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.scheme+"://"+p.addr+path, nil)
 		if err != nil {
 			return err
 		}
-		if resp, err := http.DefaultClient.Do(req); err == nil {
+		if resp, err := trusting.Do(req); err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
 				return nil
@@ -189,24 +222,62 @@ func (p *process) listening() error {
 	}
 }
 
+// trusting only asks whether there is an answer.
+var trusting = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
+
+func configure(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(of(ts).configure(ts.ReadFile(args[0])))
+}
+
+// hup asks for a reload and waits for the line that ends one.
+func hup(ts *testscript.TestScript, _ bool, _ []string) {
+	p := of(ts)
+	done := func() int { return strings.Count(p.log.String(), "reloaded certificates") }
+	before := done()
+	ts.Check(p.cmd.Process.Signal(syscall.SIGHUP))
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	late := time.After(startLimit)
+	for done() == before {
+		select {
+		case <-tick.C:
+		case <-p.exited:
+			ts.Fatalf("hup: the server ended\n%s", p.log.String())
+		case <-late:
+			ts.Fatalf("hup: the server did not reload\n%s", p.log.String())
+		}
+	}
+}
+
+func logged(ts *testscript.TestScript, neg bool, args []string) {
+	found := regexp.MustCompile("(?m)" + args[0]).MatchString(of(ts).log.String())
+	if found == neg {
+		ts.Fatalf("log: %q found: %t, in\n%s", args[0], found, of(ts).log.String())
+	}
+}
+
 // restart ends the server as an operator would, and starts it again.
 func restart(ts *testscript.TestScript, _ bool, _ []string) {
 	p := of(ts)
+	p.stop(ts)
+	ts.Check(p.start())
+}
+
+func (p *process) stop(ts *testscript.TestScript) {
 	if p.exited == nil {
-		ts.Fatalf("restart: no server is running")
+		ts.Fatalf("stop: no server is running")
 	}
 	ts.Check(p.cmd.Process.Signal(syscall.SIGTERM))
 	select {
 	case <-p.exited:
 	case <-time.After(startLimit):
 		p.kill()
-		ts.Fatalf("restart: the server did not end\n%s", p.log.String())
+		ts.Fatalf("stop: the server did not end\n%s", p.log.String())
 	}
 	p.exited = nil
 	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
-		ts.Fatalf("restart: the server ended with code %d\n%s", code, p.log.String())
+		ts.Fatalf("stop: the server ended with code %d\n%s", code, p.log.String())
 	}
-	ts.Check(p.start())
 }
 
 // kill ends the server as a power cut would.
