@@ -58,14 +58,15 @@ func place(pattern string, request reflect.Type) (path string, params []Paramete
 	return strings.Join(parts, "/"), params
 }
 
-// each calls f with the fields of a request, those of embedded structs too.
+// each calls f with the fields of a request, those of embedded and inlined structs
+// too.
 func each(t reflect.Type, f func(reflect.StructField)) {
 	if t.Kind() != reflect.Struct {
 		return
 	}
 	for i := range t.NumField() {
 		field := t.Field(i)
-		if field.Anonymous && field.Type.Kind() == reflect.Struct {
+		if (field.Anonymous || field.Tag.Get("inline") == "true") && field.Type.Kind() == reflect.Struct {
 			each(field.Type, f)
 			continue
 		}
