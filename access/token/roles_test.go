@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/fastness-dev/fastness/access/token"
 	"github.com/fastness-dev/fastness/api"
 	"github.com/fastness-dev/fastness/engine"
@@ -296,4 +298,60 @@ func compact(t testing.TB, v any) string {
 	b, err := json.Marshal(v)
 	must(t, err)
 	return string(b)
+}
+
+// Whatever is asked of a role's token and whatever becomes of the role: no
+// renewal goes past what the role says at that time, what the token was given
+// itself, or what the system allows.
+func TestRenewalsKeepToEveryLimit(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		w := newWorld(t)
+		minutes := func(label string, least, most int) time.Duration {
+			return time.Duration(rapid.IntRange(least, most).Draw(rt, label)) * time.Minute
+		}
+		var period, most time.Duration
+		write := func() {
+			period, most = minutes("period", 0, 20), minutes("most", 0, 90)
+			w.role("r", fmt.Sprintf(`{"token_period":"%s","token_explicit_max_ttl":"%s"}`, period, most))
+		}
+		write()
+		own, ownMost := minutes("own period", 0, 15), minutes("own most", 0, 60)
+		auth, said := w.by("root", "r", fmt.Sprintf(`{"policies":["a"],"period":"%s","explicit_max_ttl":"%s","ttl":"%s"}`, own, ownMost, minutes("ttl", 0, 30)))
+		if auth == nil {
+			rt.Fatal(said)
+		}
+		made := w.now
+		within := func(what string) {
+			e := w.entry(auth.ClientToken)
+			for _, limit := range []time.Duration{ownMost, most} {
+				if limit > 0 && e.Expires.After(made.Add(limit)) {
+					rt.Fatalf("%s: ends %s after it was made, with at most %s", what, e.Expires.Sub(made), limit)
+				}
+			}
+			for _, p := range []time.Duration{own, period} {
+				if p > 0 && e.Expires.After(w.now.Add(p)) {
+					rt.Fatalf("%s: ends in %s, with a period of %s", what, e.Expires.Sub(w.now), p)
+				}
+			}
+			if e.Expires.After(made.Add(768*time.Hour)) && own == 0 && period == 0 {
+				rt.Fatalf("%s: ends %s after it was made", what, e.Expires.Sub(made))
+			}
+		}
+		within("made")
+		for range rapid.IntRange(1, 12).Draw(rt, "steps") {
+			if w.use(auth.ClientToken) != ok {
+				return
+			}
+			switch rapid.IntRange(0, 2).Draw(rt, "step") {
+			case 0:
+				write()
+			case 1:
+				w.advance(minutes("time", 1, 10) + time.Duration(rapid.IntRange(-10, 10).Draw(rt, "ms"))*time.Millisecond)
+			default:
+				if d, _ := w.renew(auth.ClientToken, minutes("increment", 0, 1000).String()); d > 0 {
+					within("renewed")
+				}
+			}
+		}
+	})
 }
