@@ -164,3 +164,52 @@ func TestARefusalIsExplainedInItsNamespaceOnly(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+// Entities hold policies too, by themselves and by their groups, and templates
+// are filled for each.
+func TestQuestionsKnowEntities(t *testing.T) {
+	w := open(t)
+	for name, text := range map[string]string{"team": `path \"kv/team\" { capabilities = [\"read\"] }`,
+		"home": `path \"kv/{{identity.entity.name}}\" { capabilities = [\"update\"] }`} {
+		w.want(w.do(w.root, http.MethodPut, "sys/policies/acl/"+name, `{"policy":"`+text+`"}`), 204)
+	}
+	var made struct{ ID string }
+	for _, name := range []string{"ann", "bob"} {
+		a := w.want(w.do(w.root, http.MethodPost, "identity/entity", `{"name":"`+name+`","policies":["home"]}`), 200)
+		if err := json.Unmarshal(a.Data, &made); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.want(w.do(w.root, http.MethodPost, "identity/group", `{"name":"g","policies":["team"],"member_entity_ids":["`+made.ID+`"]}`), 200)
+	ask := func(route, body string) string {
+		t.Helper()
+		return string(w.want(w.do(w.root, http.MethodPost, "sys/policies/"+route, body), 200).Data)
+	}
+	has := func(got, want string, yes bool) {
+		t.Helper()
+		if strings.Contains(got, want) != yes {
+			t.Errorf("%s\nhas %s: %v", got, want, !yes)
+		}
+	}
+	got := ask("who-can", `{"path":"kv/team","capability":"read"}`)
+	has(got, `"name":"bob"`, true)
+	has(got, `"name":"ann"`, false)
+	got = ask("who-can", `{"path":"kv/ann","capability":"update"}`)
+	has(got, `"name":"ann"`, true)
+	has(got, `"name":"bob"`, false)
+	has(ask("explain", `{"path":"kv/bob","capability":"update","entity":"BOB"}`), `"allowed":true`, true)
+	has(ask("what-can", `{"entity":"`+made.ID+`"}`), `"path":"kv/bob"`, true)
+
+	w.want(w.do(w.root, http.MethodPost, "auth/token/roles/people", `{"allowed_entity_aliases":["*"],"allowed_policies":["default"]}`), 204)
+	w.want(w.do(w.root, http.MethodPost, "auth/token/create/people", `{"entity_alias":"svc"}`), 200)
+	got = ask("diff", `{"name":"team","policy":""}`)
+	has(got, `"policies":["home","team"],"tokens":0,"entities":["bob"],"changes":[{"path":"kv/team","lost":["read"]}]`, true)
+	got = ask("diff", `{"name":"home","policy":"path \"kv/x/{{identity.entity.name}}\" { capabilities = [\"update\"] }"}`)
+	has(got, `"lost":["update"]`, true)
+	has(got, `{"path":"kv/x/ann","gained":["update"]}`, true)
+	has(got, `{"path":"kv/x/{{identity.entity.name}}","gained":["update"]}`, true) // of the policy by itself
+
+	w.want(w.do(w.root, http.MethodPost, "identity/entity/name/bob", `{"disabled":true}`), 204)
+	has(ask("who-can", `{"path":"kv/team","capability":"read"}`), `"name":"bob"`, false)
+	has(string(w.want(w.do(w.root, http.MethodPost, "sys/policies/explain", `{"path":"kv/team","capability":"read","entity":"bob"}`), 200).body), "disabled", true)
+}
