@@ -2,6 +2,8 @@ package policy
 
 import (
 	"cmp"
+	"iter"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -60,7 +62,7 @@ func (c Change) followsFrom(o Change) bool {
 			}
 		}
 	}
-	return !c.Conditions && c.Path != o.Path && newPattern(o.Path).covers(newPattern(c.Path+"/"))
+	return !c.Conditions && !strings.HasSuffix(c.Path, "*") && newPattern(o.Path).covers(newPattern(c.Path+"/"))
 }
 
 // covers says whether every path that q matches is matched by p.
@@ -134,60 +136,100 @@ func asPattern(probe string) string {
 	return strings.ReplaceAll(probe, anyEnd, "*")
 }
 
-// maxPairs bounds how many patterns are looked at in pairs: policies of more
-// than that are compared pattern by pattern only.
-const maxPairs = 400
+// maxPairs bounds how many pairs of patterns are looked at. Beyond that, patterns
+// are compared one by one, and where two of them meet goes unsaid.
+const maxPairs = 200_000
 
-// probes are a path for each pattern, then one for each two patterns that can
-// match the same path: where two rules meet, another may decide than before.
-func probes(old, new *ACL) []string {
-	var patterns []pattern
+// A pair of patterns needs to be looked at only if the rules of one of them
+// changed: of two rules that stay, the one that decided decides on.
+
+// probes are paths for each pattern whose rule changed, and for where it meets
+// another.
+func probes(old, new *ACL) (paths []string) {
+	var all, changed []pattern
 	deepest := 0
 	known := map[string]bool{}
-	add := func(text string) {
-		if !known[text] {
-			known[text] = true
-			patterns = append(patterns, newPattern(text))
-			deepest = max(deepest, strings.Count(text, "/"))
-		}
-	}
-	for _, a := range []*ACL{old, new} {
-		if a.root {
-			add("*")
-		}
-		for _, r := range a.rules() {
-			add(r.text)
-		}
-	}
-	for _, p := range slices.Clone(patterns) {
-		// A listing of a is decided by what matches a/ too: also a/* and a/+.
-		if i := strings.LastIndexByte(p.text, '/'); i > 0 && slices.Contains([]string{"", "+", "*"}, p.text[i+1:]) {
-			add(p.text[:i])
-		}
-	}
-	var paths []string
-	both := func(p, q pattern) {
-		path, ok := meet(p, q)
-		if !ok {
+	add := func(text string, isChanged bool) {
+		if known[text] {
 			return
 		}
-		paths = append(paths, path)
-		// What a * stands for may hold slashes, so that patterns which are
-		// longer match there and shorter ones do not.
-		for at := strings.Count(path, "/"); p.glob && q.glob && at <= deepest; at++ {
-			path += "/" + anyEnd
-			paths = append(paths, path)
+		known[text] = true
+		all = append(all, newPattern(text))
+		deepest = max(deepest, strings.Count(text, "/"))
+		if isChanged {
+			changed = append(changed, all[len(all)-1])
 		}
 	}
-	for _, p := range patterns {
-		both(p, p)
-	}
-	for i, p := range patterns {
-		for _, q := range patterns[:i] {
-			if len(patterns) <= maxPairs && !(p.exact() && q.exact()) {
-				both(p, q)
+	before, after := old.byText(), new.byText()
+	for _, differs := range []bool{true, false} {
+		for text := range union(before, after) {
+			if differs != before[text].saysAs(after[text]) {
+				add(text, differs)
+				// A listing of a is decided by what matches a/ too: also a/* and a/+.
+				if i := strings.LastIndexByte(text, '/'); i > 0 && slices.Contains([]string{"", "+", "*"}, text[i+1:]) {
+					add(text[:i], differs)
+				}
 			}
 		}
+	}
+	for _, p := range changed {
+		paths = appendMeeting(paths, p, p, deepest)
+		for _, q := range all {
+			if len(changed)*len(all) <= maxPairs && !(p.exact() && q.exact()) {
+				paths = appendMeeting(paths, p, q, deepest)
+			}
+		}
+	}
+	return paths
+}
+
+// byText are the rules by their patterns.
+func (a *ACL) byText() map[string]*rule {
+	m := make(map[string]*rule, len(a.exact)+len(a.ranked))
+	if a.root {
+		m["*"] = rootRule
+		return m
+	}
+	for _, r := range a.rules() {
+		m[r.text] = r
+	}
+	return m
+}
+
+func union(a, b map[string]*rule) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		texts := slices.Collect(maps.Keys(a))
+		for text := range b {
+			if a[text] == nil {
+				texts = append(texts, text)
+			}
+		}
+		slices.Sort(texts)
+		for _, text := range texts {
+			if !yield(text) {
+				return
+			}
+		}
+	}
+}
+
+// saysAs says whether two rules of one pattern come to the same.
+func (r *rule) saysAs(o *rule) bool {
+	return r != nil && o != nil && r.caps == o.caps && r.sameLimits(o)
+}
+
+// appendMeeting adds the probes for the paths that two patterns both match.
+func appendMeeting(paths []string, p, q pattern, deepest int) []string {
+	path, ok := meet(p, q)
+	if !ok {
+		return paths
+	}
+	paths = append(paths, path)
+	// What a * stands for may hold slashes, so that patterns which are longer
+	// match there and shorter ones do not.
+	for at := strings.Count(path, "/"); p.glob && q.glob && at <= deepest; at++ {
+		path += "/" + anyEnd
+		paths = append(paths, path)
 	}
 	return paths
 }
