@@ -12,7 +12,6 @@ package attacks
 //	CVE-2021-42135                    routes of a released version to compare with
 //	CVE-2023-0665                     pki
 //	OpenBao GH-3518                   pagination limits
-//	CVE-2025-5999, roles of tokens    token roles; tokens, logins and identities are tested
 //	CVE-2026-55770                    ldap
 //	CVE-2026-39946                    database
 //	CVE-2023-0620                     SQL storage
