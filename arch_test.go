@@ -76,6 +76,7 @@ var levels = []struct {
 var beside = []string{
 	"access/token -> lease",
 	"cubbyhole -> access/token",
+	"access/identity -> access/policy", // a holder is a bearer of policies
 	"access/oidc -> access/identity",
 	"storage/raft -> storage/kv",
 	"engine/openapi -> engine",
@@ -83,6 +84,7 @@ var beside = []string{
 	"server/listener -> server/config",
 	"test/bench -> test/clients/target",
 	"test/crash -> test/clients/target",
+	"test/faults -> test/clients/target",
 	"test/clients -> test/clients/target",
 }
 

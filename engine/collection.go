@@ -299,7 +299,7 @@ func fieldsOf(v reflect.Value, which func(*field) bool) (json.RawMessage, error)
 		if b.Len() > 1 {
 			b.WriteByte(',')
 		}
-		var value any = at.Interface()
+		value := at.Interface()
 		if at.Kind() == reflect.Slice && at.IsNil() && at.Type() != typeRaw {
 			value = []struct{}{} // an empty list, not null
 		}

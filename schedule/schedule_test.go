@@ -37,6 +37,8 @@ func (l *memoryLog) Propose(_ context.Context, entry []byte) error {
 }
 
 func (l *memoryLog) Leading() bool           { return true }
+func (l *memoryLog) Full() bool              { return false }
+func (l *memoryLog) Lost() <-chan struct{}   { return nil }
 func (l *memoryLog) Term() uint64            { return 1 }
 func (l *memoryLog) Failed() <-chan struct{} { return l.fail }
 func (l *memoryLog) Err() error              { return nil }

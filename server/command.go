@@ -228,7 +228,7 @@ func openStorage(conf *config.Config, logger *slog.Logger) (storage.State, stora
 	if err != nil {
 		return nil, nil, fmt.Errorf("open %s: %w", conf.Storage.Path, err)
 	}
-	log, err := raft.Open(raft.Options{Dir: filepath.Join(conf.Storage.Path, "log"), NodeID: conf.Storage.NodeID, Logger: logger,
+	log, err := raft.Open(raft.Options{Dir: filepath.Join(conf.Storage.Path, "log"), NodeID: conf.Storage.NodeID, Logger: logger, Bind: state.Bind,
 		Flush: func() (uint64, error) { i := state.Applied(); return i, state.Flush() }})
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("open the log in %s: %w", conf.Storage.Path, err), state.Close())

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fastness-dev/fastness/access/identity"
 	"github.com/fastness-dev/fastness/access/token"
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/mount"
@@ -18,6 +19,9 @@ func (s *Server) grant(tx *storage.Tx, x *exchange, g *engine.Grant) (*engine.An
 		return nil, err
 	}
 	p.Path = x.q.Path
+	if p.EntityID, err = s.enter(tx, x, g); err != nil {
+		return nil, err
+	}
 	c, err := s.tokens.Create(tx, nil, p)
 	if err != nil {
 		return nil, err
@@ -90,11 +94,19 @@ func (s *Server) renewing(tx *storage.Tx, e *token.Entry) (*token.Params, error)
 	if l == nil {
 		return nil, engine.Bad("the auth method that gave this token is gone")
 	}
+	if _, err := s.holder(tx, e); err != nil {
+		return nil, err // for somebody who is gone or disabled there is nothing to renew
+	}
 	call := &engine.Call{Whole: tx, Rows: tx.In(l.Range()), Ctx: tx.Context(), By: &engine.Caller{EntityID: e.EntityID},
 		At_: &l.Mount, Time: s.now(), Scheduler: s.due}
 	g, err := l.Instance.Renew(call, engine.Renewal{Held: e.Held, Meta: e.Meta, Policies: e.Policies, DisplayName: e.DisplayName})
 	if err != nil || g == nil {
 		return nil, err
+	}
+	if e.EntityID != "" {
+		if err := s.identities.Renewed(tx, e.EntityID, identity.LoginOf(identityMount(l), g), s.now()); err != nil {
+			return nil, err
+		}
 	}
 	p, err := paramsOf(l, g)
 	return &p, err

@@ -47,6 +47,7 @@ type exchange struct {
 	call    *engine.Call
 	calls   engine.Call // what call points to
 	rated
+	identified
 	record
 }
 
@@ -199,6 +200,7 @@ func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.
 	if x.noRoute == nil && !x.q.Help && x.match.Info.Mode == storage.ReadWrite && tx.Mode() == storage.ReadOnly {
 		return nil, storage.ErrUpgrade
 	}
+	x.who, x.verdict, x.identified = nil, policy.Verdict{}, identified{} // of a run before a conflict
 	x.call = s.newCall(ctx, tx, x)
 	authErr := s.authenticate(tx, x)
 	if errors.Is(authErr, storage.ErrUpgrade) {
@@ -233,6 +235,9 @@ func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.
 		if a, err = s.grant(tx, x, a.Grant); err != nil {
 			return nil, err
 		}
+	}
+	if err := s.introduce(tx, x, a); err != nil {
+		return nil, err
 	}
 	return s.wrap(tx, x, a)
 }
@@ -276,8 +281,8 @@ func (s *Server) authenticate(tx *storage.Tx, x *exchange) error {
 	}
 	x.who = e
 	x.caller.TokenID, x.caller.Accessor, x.caller.DisplayName = e.ID, e.Accessor, e.DisplayName
-	x.caller.EntityID, x.caller.Policies, x.caller.Root = e.EntityID, e.Policies, e.Root()
-	return nil
+	x.caller.EntityID, x.caller.Root = e.EntityID, e.Root()
+	return s.identify(tx, x)
 }
 
 // forAnother says whether a request to unwrap names a wrapping token that is
@@ -325,15 +330,7 @@ func (s *Server) decide(tx *storage.Tx, x *exchange) error {
 	if !reaches {
 		return engine.Listed(http.StatusForbidden, "permission denied")
 	}
-	home, err := s.tokens.Home(tx, x.who)
-	if err != nil {
-		return err
-	}
-	acl, err := s.policies.ACL(home, x.who.Policies)
-	if err != nil {
-		return err
-	}
-	x.verdict = acl.Decide(policy.Query{
+	x.verdict = x.grants.Decide(policy.Query{
 		Path: down + x.q.Path, Op: x.op, Params: x.q.Body, WrapTTL: x.q.WrapTTL,
 		Sudo: x.noRoute == nil && x.match.Info.Sudo,
 	})

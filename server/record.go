@@ -167,7 +167,8 @@ func (x *exchange) answered(a *engine.Answer, failed error) (err error) {
 	if t := a.Auth; t != nil {
 		r.Auth = &audit.Auth{ClientToken: t.ClientToken, Accessor: t.Accessor, DisplayName: t.DisplayName, Policies: t.Policies,
 			TokenPolicies: t.TokenPolicies, Metadata: t.Metadata, EntityID: t.EntityID, TokenType: t.TokenType,
-			NumUses: t.NumUses, TokenTTL: time.Duration(t.LeaseDuration) * time.Second}
+			NumUses: t.NumUses, TokenTTL: time.Duration(t.LeaseDuration) * time.Second,
+			IdentityPolicies: t.IdentityPolicies, EntityCreated: x.entityCreated}
 	}
 	return nil
 }
@@ -238,6 +239,7 @@ func (s *Server) fill(x *exchange) {
 	}
 	e.Request.ClientTokenAccessor, e.Request.ClientID = w.Accessor, clientID(w)
 	e.Auth = authOf(w, q.Token)
+	x.auditIdentity(&e.Auth)
 	x.results = audit.PolicyResults{Allowed: x.verdict.Allowed, GrantingPolicies: x.granting[:0]}
 	at := w.NamespaceID
 	if at == "" {

@@ -29,9 +29,9 @@ type world struct {
 	key  []byte // the only share
 }
 
-func open(t *testing.T) *world {
+func open(t *testing.T, more ...engine.Type) *world {
 	t.Helper()
-	return openWith(t, func(*server.Options) {})
+	return openWith(t, func(o *server.Options) { o.Engines = append(o.Engines, more...) })
 }
 
 // openWith is open with other options.
@@ -69,11 +69,9 @@ func openWith(t *testing.T, change func(*server.Options)) *world {
 }
 
 type answer struct {
-	Status int
-	Data   json.RawMessage
-	Auth   struct {
-		ClientToken string `json:"client_token"`
-	}
+	Status        int
+	Data          json.RawMessage
+	Auth          login
 	WrapInfo      struct{ Token string } `json:"wrap_info"`
 	LeaseID       string                 `json:"lease_id"`
 	LeaseDuration int                    `json:"lease_duration"`

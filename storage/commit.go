@@ -390,12 +390,20 @@ func (s *Store) propose() {
 		}
 		entry := append(appendHead(make([]byte, 0, len(g.ops)+32), entryHead{s.node, g.first, g.last}), g.ops...)
 		g.ops = nil
+		lost := s.log.Lost()
 		if err := s.log.Propose(context.Background(), entry); err != nil {
 			<-slots
 			s.commits.fail(g, err, s.renew)
 			continue
 		}
-		go func() { <-g.done; <-slots }()
+		go func() {
+			select {
+			case <-g.done:
+			case <-lost:
+				s.commits.fail(g, fmt.Errorf("%w: the disk is full", ErrUnknownOutcome), s.renew)
+			}
+			<-slots
+		}()
 	}
 }
 

@@ -76,3 +76,31 @@ func TestARefusedWriteHidesNoConflict(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A write whose entry found no space ends with an outcome that is not known:
+// the entry may come once there is space, and then it is seen.
+func TestAnEntryWithoutSpaceMayComeLater(t *testing.T) {
+	s, log := open(t)
+	put(t, s, "k", "1")
+	log.lost = make(chan struct{})
+	log.hold.Store(true)
+	_, err := s.Update(ctx, func(tx *storage.Tx) error { tx.In(storage.System).Put("k", []byte("2")); return nil })
+	if !errors.Is(err, storage.ErrUnknownOutcome) {
+		t.Fatalf("got %v", err)
+	}
+	log.lost = make(chan struct{})
+	log.hold.Store(false)
+	if err := log.Propose(ctx, log.held[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.View(ctx, func(tx *storage.Tx) error {
+		b, err := tx.In(storage.System).Get("k")
+		if string(b) != "2" {
+			t.Errorf("k is %q", b)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	put(t, s, "k", "3")
+}

@@ -49,14 +49,15 @@ var (
 	Audits     = Range{ID: 12, Kind: Tree, Global: true}   // audit devices and their salts
 	Wraps      = Range{ID: 13, Kind: Flat}                 // wrapped answers by wrapping token
 	Namespaces = Range{ID: 14, Kind: Tree, Global: true}   // namespaces by id
-	Identities = Range{ID: 15, Kind: Tree}                 // entities, groups, identity token roles, providers
-	Aliases    = Range{ID: 16, Kind: Flat}                 // what finds an entity or group: name, alias
+	Identities = Range{ID: 15, Kind: Tree}                 // entities and their aliases, identity token roles, providers
+	Aliases    = Range{ID: 16, Kind: Flat}                 // what finds an entity: name, alias, id before a merge
 	TokenRoles = Range{ID: 17, Kind: Tree}                 // roles of tokens
 	Quotas     = Range{ID: 18, Kind: Tree, Global: true}   // quotas by name
 	Lockouts   = Range{ID: 19, Kind: Tree}                 // failed logins by mount and alias; who is locked out
 	MFA        = Range{ID: 20, Kind: Tree}                 // methods, enforcements, secrets of entities
-	Members    = Range{ID: 21, Kind: Ordered}              // entity or group -> group
+	Members    = Range{ID: 21, Kind: Ordered}              // group -> entity
 	Controls   = Range{ID: 22, Kind: Flat}                 // requests that wait for approval
+	Groups     = Range{ID: 23, Kind: Tree}                 // groups by id: apart from entities, since they are kept whole in memory
 )
 
 // firstMount is the first number given to a mount's own range.

@@ -80,6 +80,9 @@ type State interface {
 	Snapshot() Snapshot
 	// Flush makes everything applied so far durable without the log.
 	Flush() error
+	// Full says whether there is little space left: what adds rows should not
+	// be proposed any more. It is cheap enough to be asked at every write.
+	Full() bool
 	Close() error
 }
 
@@ -95,6 +98,12 @@ type Log interface {
 	// durable; apply tells when it is. An error means that the entry will
 	// never be applied, unless it is ErrUnknownOutcome.
 	Propose(ctx context.Context, entry []byte) error
+	// Full says whether every entry is refused until there is space again.
+	Full() bool
+	// Lost is closed when there was no space for entries that were proposed and
+	// not applied: they may never be, or may come once there is space. It is
+	// good for what is proposed after the call; nil never happens.
+	Lost() <-chan struct{}
 	// Leading says whether this node may propose.
 	Leading() bool
 	// Term counts leaderships; it grows with every election.

@@ -185,6 +185,9 @@ func (s *Store) once(ctx context.Context, mode Mode, f func(*Tx) error) (uint64,
 	if len(writes.rows) == 0 && len(writes.drops) == 0 {
 		return snap.index, ferr
 	}
+	if !s.room(writes) {
+		return snap.index, ErrFull
+	}
 	index, err := s.commit(tx, writes)
 	if err != nil {
 		return snap.index, err

@@ -23,6 +23,9 @@ type memLog struct {
 	apply   func(uint64, []byte) error
 	entries atomic.Int64
 	refuse  atomic.Bool
+	hold    atomic.Bool // takes entries and keeps them
+	held    [][]byte
+	lost    chan struct{}
 	failed  chan struct{}
 }
 
@@ -37,11 +40,18 @@ func (l *memLog) Propose(_ context.Context, entry []byte) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.hold.Load() {
+		l.held = append(l.held, entry)
+		close(l.lost)
+		return nil
+	}
 	l.index++
 	l.entries.Add(1)
 	return l.apply(l.index, entry)
 }
 
+func (l *memLog) Full() bool              { return false }
+func (l *memLog) Lost() <-chan struct{}   { return l.lost }
 func (l *memLog) Leading() bool           { return true }
 func (l *memLog) Term() uint64            { return 1 }
 func (l *memLog) Failed() <-chan struct{} { return l.failed }
@@ -49,6 +59,11 @@ func (l *memLog) Err() error              { return nil }
 func (l *memLog) Close() error            { return nil }
 
 func open(t testing.TB) (*storage.Store, *memLog) {
+	t.Helper()
+	return openOn(t, kv.NewMemory())
+}
+
+func openOn(t testing.TB, state storage.State) (*storage.Store, *memLog) {
 	t.Helper()
 	b := barrier.New()
 	root, ring, err := b.Create()
@@ -66,7 +81,7 @@ func open(t testing.TB) (*storage.Store, *memLog) {
 		t.Fatal(err)
 	}
 	log := &memLog{}
-	s, err := storage.Open(storage.Options{State: kv.NewMemory(), Log: log, Sealer: b})
+	s, err := storage.Open(storage.Options{State: state, Log: log, Sealer: b})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ type accessorPaths struct {
 	pathsAsked
 }
 
-// capabilities says what policies give on paths. With one path it is said again
+// capabilities says what the holder of a token can do on paths. With one path it is said again
 // under a key that old clients look for.
 func (s *System) capabilities(v engine.View, e *token.Entry, asked pathsAsked) (map[string][]string, error) {
 	paths := slices.Concat(asked.Paths, asked.Path)
@@ -95,11 +95,18 @@ func (h *heldACL) anyUnder(path string) bool { return !h.out && h.HasAnyUnder(h.
 
 func (s *System) held(v engine.View, e *token.Entry) (*heldACL, error) {
 	tx := engine.CallOf(v).Whole
-	home, err := s.Tokens.Home(tx, e)
+	down, ok, err := s.Tokens.Down(tx, e)
 	if err != nil {
 		return nil, err
 	}
-	down, ok, err := s.Tokens.Down(tx, e)
+	if s.Held != nil {
+		h, err := s.Held(tx, e)
+		if err != nil {
+			return nil, err
+		}
+		return &heldACL{h.ACL, down, !ok}, nil
+	}
+	home, err := s.Tokens.Home(tx, e)
 	if err != nil {
 		return nil, err
 	}

@@ -154,9 +154,12 @@ func (s *System) found(tx *storage.Tx) error {
 func (s *System) foundNamespace(tx *storage.Tx) error {
 	s.Policies.Init(tx)
 	for _, e := range []mount.Entry{
-		{Path: "sys/", Kind: engine.System, Type: "system", Description: "system endpoints used for control, policy and debugging", SealWrap: true},
+		{Path: "sys/", Kind: engine.System, Type: "system", Description: "system endpoints used for control, policy and debugging", SealWrap: true,
+			Config: mount.Config{PassthroughRequestHeaders: []string{"Accept"}}},
 		{Path: "auth/token/", Kind: engine.System, Type: "token", Description: "token based credentials"},
 		{Path: "cubbyhole/", Kind: engine.System, Type: "cubbyhole", Description: "per-token private secret storage", Local: true},
+		{Path: "identity/", Kind: engine.System, Type: "identity", Description: "identity store",
+			Config: mount.Config{PassthroughRequestHeaders: []string{"Authorization"}}},
 	} {
 		if s.Mounts.Type(e.Kind, e.Type, nil) == nil {
 			continue
@@ -288,6 +291,9 @@ func (s *System) open(ctx context.Context, sealKey []byte) error {
 	}
 	defer clear(rootKey)
 	if err := s.Barrier.Unlock(rootKey, keyring); err != nil {
+		if errors.Is(err, storage.ErrCorrupt) {
+			return fmt.Errorf("the stored keyring is damaged: restore this node from a backup or from its peers: %w", err)
+		}
 		return fmt.Errorf("unlock barrier: %w", err)
 	}
 	_, err = s.Store.Update(ctx, func(tx *storage.Tx) error {

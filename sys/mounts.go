@@ -163,6 +163,11 @@ func disableMount(t tableOf) func(*System, engine.Tx, mountPath) (engine.None, e
 			return engine.None{}, err
 		}
 		s.Mounts.Doom(whole, l.Entry)
+		if s.Unmounted != nil {
+			if err := s.Unmounted(whole, l.Entry); err != nil {
+				return engine.None{}, err
+			}
+		}
 		return engine.None{}, s.endMount(whole, l.Entry)
 	}
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // A Store keeps ACL policies, below "acl/" of the range storage.Policies, and
-// the compiled ACLs of the sets of them that tokens carry.
+// what is compiled of the sets of them that callers hold.
 type Store struct {
 	derived storage.Derived[*parsed]
 }
@@ -20,7 +20,7 @@ type parsed struct {
 	byName map[string]*Policy
 
 	mu   sync.RWMutex
-	acls map[string]*ACL // by names, joined
+	held map[string]*Held // by names, joined
 }
 
 // maxACLs bounds how many compiled ACLs are kept between changes of policies.
@@ -31,7 +31,7 @@ func NewStore() *Store {
 	s := &Store{}
 	s.derived.Range = storage.Policies
 	s.derived.Build = func(rows storage.Rows) (*parsed, error) {
-		p := &parsed{byName: make(map[string]*Policy), acls: make(map[string]*ACL)}
+		p := &parsed{byName: make(map[string]*Policy), held: make(map[string]*Held)}
 		for name, err := range rows.Children("acl", "") {
 			if err != nil {
 				return nil, fmt.Errorf("list policies: %w", err)
@@ -108,46 +108,3 @@ var (
 )
 
 func row(name string) string { return "acl/" + escaped.Replace(name) }
-
-// ACL compiles the named policies; unknown ones grant nothing. Names must be
-// sorted for the compiled form to be found again.
-func (s *Store) ACL(tx *storage.Tx, names []string) (*ACL, error) {
-	p, err := s.derived.Get(tx)
-	if err != nil {
-		return nil, err
-	}
-	key := strings.Join(names, "\x00")
-	p.mu.RLock()
-	acl := p.acls[key]
-	p.mu.RUnlock()
-	if acl != nil {
-		return acl, nil
-	}
-	var list []*Policy
-	for _, n := range names {
-		if n == rootName {
-			list = append(list, Root())
-		} else if pol := p.byName[n]; pol != nil {
-			if pol.Templated {
-				pol = pol.withoutTemplates()
-			}
-			list = append(list, pol)
-		}
-	}
-	acl = Compile(list)
-	p.mu.Lock()
-	if len(p.acls) < maxACLs {
-		p.acls[key] = acl
-	}
-	p.mu.Unlock()
-	return acl, nil
-}
-
-// withoutTemplates leaves out the rules that name an identity: there is none
-// until package identity gives one.
-func (p *Policy) withoutTemplates() *Policy {
-	q := *p
-	q.Templated = false
-	q.Rules = slices.DeleteFunc(slices.Clone(p.Rules), func(r Rule) bool { return strings.Contains(r.Path, "{{") })
-	return &q
-}

@@ -79,6 +79,7 @@ func (s *Store) Create(tx *storage.Tx, parent *Entry, p Params) (*Created, error
 	e.NamespaceID, e.NamespacePath = id, path
 	if parent != nil {
 		e.Parent = parent.ID
+		e.EntityHome = parent.entityHome(e)
 		if len(e.BoundCIDRs) == 0 {
 			e.BoundCIDRs = parent.BoundCIDRs
 		}

@@ -39,6 +39,9 @@ func (s *Store) Renew(tx *storage.Tx, e *Entry, increment time.Duration) (*Entry
 			if renewed.TTL = p.TTL; p.TTL == 0 {
 				renewed.TTL = p.DefaultTTL
 			}
+			if renewed.TTL == 0 {
+				renewed.TTL = s.o.DefaultTTL
+			}
 		}
 	}
 	c := &Created{Entry: &renewed}

@@ -43,6 +43,7 @@ type Entry struct {
 	BoundCIDRs      []string          `json:"bound_cidrs,omitempty"`
 	EntityID        string            `json:"entity_id,omitempty"`
 	CubbyholeID     string            `json:"cubbyhole_id,omitempty"`
+	EntityHome      string            `json:"entity_home,omitempty"`    // namespace of the entity; "" is the token's own
 	NamespaceID     string            `json:"namespace_id,omitempty"`   // "" is root
 	NamespacePath   string            `json:"namespace_path,omitempty"` // when it was made
 	NoDefaultPolicy bool              `json:"no_default_policy,omitempty"`

@@ -59,6 +59,42 @@ func (s *Store) home(tx *storage.Tx, id string) (*storage.Tx, error) {
 // Home is the transaction as the token's namespace sees it.
 func (s *Store) Home(tx *storage.Tx, e *Entry) (*storage.Tx, error) { return s.home(tx, e.ID) }
 
+// entityHome is what a child notes of the namespace of the entity that it has
+// from its parent.
+func (e *Entry) entityHome(child *Entry) string {
+	at := e.EntityHome
+	if at == "" {
+		at = idOr(e.NamespaceID)
+	}
+	if child.EntityID == "" || at == idOr(child.NamespaceID) {
+		return ""
+	}
+	return at
+}
+
+func idOr(namespace string) string {
+	if namespace == "" {
+		return rootID
+	}
+	return namespace
+}
+
+// EntityHome is the transaction as the namespace of the token's entity sees it;
+// nil when that is gone.
+func (s *Store) EntityHome(tx *storage.Tx, e *Entry) (*storage.Tx, error) {
+	switch {
+	case e.EntityHome == "":
+		return s.Home(tx, e)
+	case e.EntityHome == rootID:
+		return tx.Of(0), nil
+	}
+	n, ok, err := s.o.Namespaces.Number(tx, e.EntityHome)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return tx.Of(n), nil
+}
+
 // Down gives the path from the token's namespace down to the one that tx sees.
 // It is false when the token does not reach there.
 func (s *Store) Down(tx *storage.Tx, e *Entry) (path string, ok bool, err error) {

@@ -117,7 +117,7 @@ func (s *Store) routeLookup(v engine.View, q tokenRequest) (*Shown, error) {
 	if e == nil {
 		return nil, badToken()
 	}
-	return s.show(e, q.Token), nil
+	return s.show(r.tx, e, q.Token)
 }
 
 func (s *Store) routeLookupSelf(v engine.View, _ tokenRequest) (*Shown, error) {
@@ -132,15 +132,16 @@ func (s *Store) showSelf(r *request) (*Shown, error) {
 	if r.self == nil {
 		return nil, badToken()
 	}
-	return s.show(r.self, r.raw), nil
+	return s.show(r.tx, r.self, r.raw)
 }
 
 func (s *Store) routeLookupAccessor(v engine.View, q accessorRequest) (*Shown, error) {
-	e, err := s.accessor(engine.CallOf(v).Whole, q.Accessor)
+	tx := engine.CallOf(v).Whole
+	e, err := s.accessor(tx, q.Accessor)
 	if err != nil {
 		return nil, err
 	}
-	return s.show(e, ""), nil
+	return s.show(tx, e, "")
 }
 
 // accessor finds a token, or says what is wrong with the accessor.

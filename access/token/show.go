@@ -17,7 +17,9 @@ type Shown struct {
 	EntityID        string            `json:"entity_id"`
 	ExpireTime      *time.Time        `json:"expire_time"` // null is never
 	ExplicitMaxTTL  int64             `json:"explicit_max_ttl"`
+	External        *struct{}         `json:"external_namespace_policies,omitempty"` // {} beside identity_policies
 	ID              string            `json:"id"`
+	Identity        []string          `json:"identity_policies,omitempty"` // that the entity gives
 	IssueTime       time.Time         `json:"issue_time"`
 	LastRenewal     *time.Time        `json:"last_renewal,omitempty"`
 	LastRenewalTime int64             `json:"last_renewal_time,omitempty"` // Unix
@@ -36,7 +38,7 @@ type Shown struct {
 
 // show is the answer for an entry. raw is the token, or "" where the answer
 // must not have it. All lengths of time are in seconds.
-func (s *Store) show(e *Entry, raw string) *Shown {
+func (s *Store) show(tx *storage.Tx, e *Entry, raw string) (*Shown, error) {
 	a := &Shown{
 		Accessor: e.Accessor, BoundCIDRs: e.BoundCIDRs,
 		CreationTime: e.Created.Unix(), CreationTTL: seconds(e.TTL), DisplayName: e.DisplayName,
@@ -52,7 +54,14 @@ func (s *Store) show(e *Entry, raw string) *Shown {
 		t := e.LastRenewal.UTC()
 		a.LastRenewal, a.LastRenewalTime = &t, t.Unix()
 	}
-	return a
+	if e.EntityID == "" || s.o.IdentityPolicies == nil {
+		return a, nil
+	}
+	var err error
+	if a.Identity, err = s.o.IdentityPolicies(tx, e); len(a.Identity) > 0 {
+		a.External = &struct{}{}
+	}
+	return a, err
 }
 
 // Count is how many service tokens there are. It reads the whole list of

@@ -51,8 +51,14 @@ type Options struct {
 	// renewed: an error refuses the renewal, and terms that are not nil (TTL,
 	// MaxTTL and Period of them) take the place of those at the login.
 	Renewing func(tx *storage.Tx, e *Entry) (*Params, error)
+	// IdentityPolicies, if set, are the policies that a token with an entity has
+	// besides its own.
+	IdentityPolicies func(tx *storage.Tx, e *Entry) ([]string, error)
 	// Namespaces, if set, knows the namespaces. Without it there is only root.
 	Namespaces Namespaces
+	// AliasEntity, if set, finds or makes the entity that an alias of the token
+	// mount stands for. An error of its own refuses the token.
+	AliasEntity func(tx *storage.Tx, alias string) (entityID string, err error)
 	// PolicyExists, if set, is asked so that a caller can be warned.
 	PolicyExists func(tx *storage.Tx, name string) (bool, error)
 }

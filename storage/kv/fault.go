@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -19,6 +21,21 @@ type faults struct {
 	forGood error
 	passing error
 	changed chan struct{} // closed and replaced at every fault
+	files   map[string]bool
+}
+
+// first says whether a file was not heard of before.
+func (f *faults) first(file string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.files[file] {
+		return false
+	}
+	if f.files == nil {
+		f.files = make(map[string]bool)
+	}
+	f.files[file] = true
+	return true
 }
 
 func (f *faults) set(err error, forGood bool) {
@@ -66,10 +83,22 @@ func (f *faults) current() error {
 // [storage.ErrFull] when that is the reason.
 func (d *Disk) Err() error { return d.fault.current() }
 
-// fail notes a fault that only a restart can heal.
+// fail notes a fault that only a restart can heal. The first is told.
 func (d *Disk) fail(err error) {
 	err = describe(err)
-	d.opts.Logger.Error("rows: writes are refused from here on", "err", err)
+	if d.fault.sticky() == nil {
+		d.opts.Logger.Error("rows: writes are refused from here on", "err", err)
+	}
+	d.fault.set(err, true)
+}
+
+// damaged notes that bytes of a file are not those that were written. Each file
+// is told once.
+func (d *Disk) damaged(file string, err error) {
+	err = fmt.Errorf("%w: file %s is damaged: restore this node from a backup or from its peers: %w", storage.ErrCorrupt, file, err)
+	if d.fault.first(file) {
+		d.opts.Logger.Error("rows: a file is damaged; what lies in it cannot be read, and writes are refused from here on", "err", err)
+	}
 	d.fault.set(err, true)
 }
 
@@ -123,6 +152,8 @@ func describe(err error) error {
 		return fmt.Errorf("%w: %w", storage.ErrCorrupt, err)
 	case vfs.IsNoSpaceError(err):
 		return fmt.Errorf("%w: %w", storage.ErrFull, err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: files and directories below the storage path must belong to the user that the server runs as (uid %d)", err, os.Getuid())
 	}
 	return err
 }

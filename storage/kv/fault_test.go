@@ -328,3 +328,32 @@ func TestClosedDisk(t *testing.T) {
 		t.Errorf("read: %v", err)
 	}
 }
+
+func TestRowsOfAnotherLogAreRefused(t *testing.T) {
+	mem := vfs.NewMem()
+	d := open(t, kv.Options{FS: mem})
+	if err := d.Bind("one"); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, d, 1, 10)
+	if err := errors.Join(d.Bind("one"), d.Close()); err != nil {
+		t.Fatal(err)
+	}
+	d = open(t, kv.Options{FS: mem})
+	defer d.Close()
+	if err := d.Bind("one"); err != nil {
+		t.Errorf("its own log: %v", err)
+	}
+	if err := d.Bind("two"); !errors.Is(err, storage.ErrCorrupt) {
+		t.Errorf("another log: %v", err)
+	}
+}
+
+func TestRowsThatNameNoLogAreRefused(t *testing.T) {
+	d := open(t, kv.Options{FS: vfs.NewMem()})
+	defer d.Close()
+	fill(t, d, 1, 10)
+	if err := d.Bind("one"); !errors.Is(err, storage.ErrCorrupt) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -94,6 +94,9 @@ func (m *Memory) Snapshot() storage.Snapshot {
 // Flush has nothing to do: nothing here outlives the process.
 func (m *Memory) Flush() error { return nil }
 
+// Full is always false: memory is not watched.
+func (m *Memory) Full() bool { return false }
+
 // Close refuses further entries; snapshots stay readable.
 func (m *Memory) Close() error {
 	m.mu.Lock()

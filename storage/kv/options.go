@@ -113,7 +113,7 @@ func (d *Disk) pebbleOptions() *pebble.Options {
 		EventListener: &pebble.EventListener{
 			BackgroundError: d.backgroundError,
 			DataCorruption: func(i pebble.DataCorruptionInfo) {
-				d.fail(fmt.Errorf("%s: %w", i.Path, errors.Join(pebble.ErrCorruption, i.Details)))
+				d.damaged(i.Path, i.Details)
 			},
 			FlushEnd: func(i pebble.FlushInfo) {
 				if i.Err == nil {

@@ -5,9 +5,11 @@
 // or disk. This package owns what that leaves out: the loop that drives it, the
 // journal (etcd's WAL package behind a small interface) and its compaction. It
 // promises that an entry is applied after it is durable, once, and in order;
-// that a torn tail is cut and anything else that is not as it was written is
-// reported and never guessed at; and that a node whose disk failed stops rather
-// than acknowledges.
+// that a save which was not finished is cut off and anything else that is not as
+// it was written is reported, by file and byte, and never guessed at; that a
+// node without space refuses entries until there is some, and one whose disk
+// failed stops rather than acknowledges; and that it never takes up the log of
+// another node.
 //
 // It serves one voter. Transport and membership come with the second node.
 package raft
@@ -18,6 +20,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,8 +34,13 @@ import (
 
 // Options say where the log is and how it behaves.
 type Options struct {
-	Dir    string // of the journal; made when absent, with mode 0700
-	NodeID string // name of this node, shown by Status
+	Dir string // of the log; made when absent, with mode 0700
+	// NodeID is this node's name. It is kept with the log, and a log of another
+	// name is refused; "" takes the name that is there, or draws one.
+	NodeID string
+	// Bind is told the log's own id before anything is applied, and refuses when
+	// the state machine belongs to another log.
+	Bind   func(id string) error
 	Logger *slog.Logger
 	// Flush makes the state machine durable and says up to which index. The
 	// journal is cut behind it.
@@ -45,6 +53,9 @@ type Options struct {
 	// in flight) proposals are refused.
 	FreeSpace func() (uint64, error)
 	MinFree   uint64
+
+	// wrap stands between the driver and its journal; for tests.
+	wrap func(journal) journal
 }
 
 // self is the raft id of the only voter.
@@ -52,24 +63,29 @@ const self = 1
 
 // A Log is one voter's log on disk.
 type Log struct {
-	o        Options
-	journal  journal
-	store    *etcdraft.MemoryStorage
-	node     *etcdraft.RawNode
-	apply    func(uint64, []byte) error
-	conf     *raftpb.ConfState
-	props    chan proposal
-	flushed  chan uint64
-	stop     chan struct{}
-	done     sync.WaitGroup
-	closing  sync.Once
-	failed   chan struct{}
-	err      atomic.Pointer[error]
-	leading  atomic.Bool
-	term     atomic.Uint64
-	applied  atomic.Uint64
-	commit   atomic.Uint64
-	last     atomic.Uint64
+	o       Options
+	lock    *os.File
+	journal journal // nil while there is no space to open it
+	store   *etcdraft.MemoryStorage
+	node    *etcdraft.RawNode
+	apply   func(uint64, []byte) error
+	conf    *raftpb.ConfState
+	props   chan proposal
+	flushed chan uint64
+	stop    chan struct{}
+	done    sync.WaitGroup
+	closing sync.Once
+	failed  chan struct{}
+	err     atomic.Pointer[error]
+	lost    atomic.Pointer[chan struct{}]
+	full    atomic.Bool
+	leading atomic.Bool
+	nodeID  atomic.Pointer[string]
+	term    atomic.Uint64
+	applied atomic.Uint64
+	commit  atomic.Uint64
+	last    atomic.Uint64
+
 	size     int64 // bytes of entries since the last cut
 	flushing bool
 }
@@ -98,37 +114,72 @@ func Open(o Options) (*Log, error) {
 	if o.Dir == "" {
 		return nil, errors.New("the log needs a directory")
 	}
-	return &Log{o: o, props: make(chan proposal), flushed: make(chan uint64, 1), stop: make(chan struct{}), failed: make(chan struct{})}, nil
+	l := &Log{o: o, props: make(chan proposal), flushed: make(chan uint64, 1), stop: make(chan struct{}), failed: make(chan struct{})}
+	l.lost.Store(new(make(chan struct{})))
+	l.nodeID.Store(&o.NodeID)
+	return l, nil
 }
 
 // Start reads the journal, applies what the state machine lacks, and leads.
-func (l *Log) Start(applied uint64, apply func(uint64, []byte) error) error {
-	j, r, err := openJournal(l.o.Dir, self, applied)
+func (l *Log) Start(applied uint64, apply func(uint64, []byte) error) (err error) {
+	if l.lock, err = lockDir(l.o.Dir); err != nil {
+		return err
+	}
+	l.apply = apply
+	l.applied.Store(applied)
+	if err := l.lead(false); err != nil {
+		return errors.Join(err, l.lock.Close())
+	}
+	l.done.Go(l.run)
+	return nil
+}
+
+// lead opens the journal and brings the node to where it may propose: all that
+// was committed is applied. When it fails, the journal is closed.
+func (l *Log) lead(again bool) error {
+	applied := l.applied.Load()
+	j, r, err := journalPlace{l.o.Dir, l.o.NodeID, self, applied, again, l.o.Logger}.open()
 	if err != nil {
 		return err
 	}
-	l.journal, l.apply, l.conf = j, apply, r.mark.GetConfState()
-	if err := l.recover(r, applied); err != nil {
+	if l.o.wrap != nil {
+		j = l.o.wrap(j)
+	}
+	l.journal, l.conf = j, r.mark.GetConfState()
+	l.nodeID.Store(&r.identity.Node)
+	if err := l.elect(r, applied); err != nil {
+		l.journal = nil
 		return errors.Join(err, j.Close())
 	}
+	return nil
+}
+
+func (l *Log) elect(r *recovered, applied uint64) error {
+	if l.o.Bind != nil {
+		if err := l.o.Bind(r.identity.Log); err != nil {
+			return err
+		}
+	}
+	if err := l.recover(r, applied); err != nil {
+		return err
+	}
 	if err := l.node.Campaign(); err != nil {
-		return errors.Join(fmt.Errorf("campaign: %w", err), j.Close())
+		return fmt.Errorf("campaign: %w", err)
 	}
 	// One voter wins at once; the first entry of its term is applied after
 	// everything that was committed before.
 	for i := 0; !l.leading.Load() || l.applied.Load() < l.commit.Load() || l.node.HasReady(); i++ {
 		if !l.node.HasReady() {
 			if i > 10*electionTicks {
-				return errors.Join(errors.New("the log found no leader: it names other voters"), j.Close())
+				return errors.New("the log found no leader: it names other voters")
 			}
 			l.node.Tick()
 			continue
 		}
 		if err := l.ready(); err != nil {
-			return errors.Join(err, j.Close())
+			return err
 		}
 	}
-	l.done.Go(l.run)
 	return nil
 }
 
@@ -153,6 +204,11 @@ func (l *Log) recover(r *recovered, applied uint64) error {
 	}
 	start := max(applied, r.mark.GetIndex())
 	l.applied.Store(start)
+	l.leading.Store(false)
+	l.last.Store(start)
+	if n := len(r.entries); n > 0 {
+		l.last.Store(r.entries[n-1].GetIndex())
+	}
 	var err error
 	l.node, err = etcdraft.NewRawNode(&etcdraft.Config{
 		ID: self, ElectionTick: electionTicks, HeartbeatTick: heartbeatTicks, Storage: l.store, Applied: start,
@@ -165,29 +221,45 @@ func (l *Log) recover(r *recovered, applied uint64) error {
 	return nil
 }
 
-// run drives the node until Close or a failure.
+// run drives the node until Close or a failure. Without space it waits.
 func (l *Log) run() {
 	t := time.NewTicker(tick)
 	defer t.Stop()
 	for {
+		err := l.drive(t.C)
+		if errors.Is(err, storage.ErrFull) {
+			err = l.wait(t.C, err)
+		}
+		switch {
+		case errors.Is(err, errStopped):
+			return
+		case err != nil:
+			l.fail(err)
+			return
+		}
+	}
+}
+
+var errStopped = errors.New("the log was closed")
+
+func (l *Log) drive(ticks <-chan time.Time) error {
+	for {
 		select {
 		case <-l.stop:
-			return
-		case <-t.C:
+			return errStopped
+		case <-ticks:
 			l.node.Tick()
 		case p := <-l.props:
 			l.take(p)
 		case index := <-l.flushed:
 			l.flushing = false
 			if err := l.cut(index); err != nil {
-				l.fail(err)
-				return
+				return err
 			}
 		}
 		for l.node.HasReady() {
 			if err := l.ready(); err != nil {
-				l.fail(err)
-				return
+				return err
 			}
 		}
 	}
@@ -320,6 +392,7 @@ func (l *Log) cut(index uint64) error {
 
 func (l *Log) fail(err error) {
 	l.leading.Store(false)
+	l.full.Store(false)
 	l.o.Logger.Error("the log has stopped", "error", err)
 	l.err.Store(&err)
 	close(l.failed)
@@ -327,7 +400,7 @@ func (l *Log) fail(err error) {
 
 // Propose hands an entry to the log.
 func (l *Log) Propose(ctx context.Context, entry []byte) error {
-	if free, err := l.o.FreeSpace(); err == nil && free < l.o.MinFree {
+	if l.full.Load() || !l.room() {
 		return storage.ErrFull
 	}
 	p := proposal{entry, make(chan error, 1)}
@@ -343,8 +416,9 @@ func (l *Log) Propose(ctx context.Context, entry []byte) error {
 	return <-p.result
 }
 
-// Leading says whether this node may propose.
-func (l *Log) Leading() bool { return l.leading.Load() }
+// Leading says whether this node is the one that proposes. A full disk does not
+// change that.
+func (l *Log) Leading() bool { return l.leading.Load() || l.full.Load() }
 
 // Term is the number of the current leadership.
 func (l *Log) Term() uint64 { return l.term.Load() }
@@ -369,6 +443,9 @@ func (l *Log) Close() (err error) {
 		if l.journal != nil {
 			err = l.journal.Close()
 		}
+		if l.lock != nil {
+			err = errors.Join(err, l.lock.Close())
+		}
 	})
 	return err
 }
@@ -383,5 +460,5 @@ type Status struct {
 
 // Status says how the log stands.
 func (l *Log) Status() Status {
-	return Status{l.o.NodeID, l.Leading(), l.Term(), l.commit.Load(), l.applied.Load(), l.last.Load()}
+	return Status{*l.nodeID.Load(), l.Leading(), l.Term(), l.commit.Load(), l.applied.Load(), l.last.Load()}
 }

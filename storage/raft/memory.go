@@ -43,6 +43,12 @@ func (l *Memory) Propose(_ context.Context, entry []byte) error {
 	return nil
 }
 
+// Full is always false.
+func (l *Memory) Full() bool { return false }
+
+// Lost never happens.
+func (l *Memory) Lost() <-chan struct{} { return nil }
+
 // Leading is always true: there is nobody else.
 func (l *Memory) Leading() bool { return true }
 

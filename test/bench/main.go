@@ -7,6 +7,7 @@
 // that each server used. Multiples of the bare server hold from machine to
 // machine better than microseconds do. With -secrets it also fills a store,
 // restarts the server and tells how soon it answers and what memory it takes.
+// With -leases it makes as many token leases, and tells what they cost.
 //
 // All loops are bounded by flags; it talks to 127.0.0.1 only.
 package main
@@ -29,6 +30,7 @@ type options struct {
 	requests int
 	clients  int
 	secrets  int
+	leases   int
 	limit    time.Duration
 }
 
@@ -41,6 +43,7 @@ func main() {
 	flag.IntVar(&o.requests, "requests", 20000, "requests per row of the table")
 	flag.IntVar(&o.clients, "clients", 8, "requests in flight at a time")
 	flag.IntVar(&o.secrets, "secrets", 0, "secrets on disk for the start test; 0 leaves it out")
+	flag.IntVar(&o.leases, "leases", 0, "token leases to make, start over and let end, instead of the rest; 0 leaves it out")
 	flag.DurationVar(&o.limit, "limit", 30*time.Minute, "end after this time, whatever is left to do")
 	flag.Parse()
 
@@ -59,6 +62,9 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	if o.leases > 0 {
+		return leases(ctx, o, out)
+	}
 	log.Print("building the server")
 	binary, err := target.Build(ctx, dir)
 	if err != nil {

@@ -1,0 +1,95 @@
+package identity
+
+import (
+	"slices"
+
+	"github.com/fastness-dev/fastness/engine"
+)
+
+type mergeRequest struct {
+	From  []string `json:"from_entity_ids" doc:"Ids of the entities to merge, which end."`
+	To    string   `json:"to_entity_id" doc:"Id of the entity to merge into."`
+	Force bool     `json:"force" doc:"Whether to merge second factors too; taken for compatibility."`
+	Keep  []string `json:"conflicting_alias_ids_to_keep" doc:"Where both have an alias at a mount: ids of those to keep."`
+}
+
+// mergeEntities moves aliases and memberships of entities to another, which
+// their tokens are then tokens of. Neither policies nor metadata move: who may
+// merge must not thereby grant.
+func (s *Store) mergeEntities(v engine.Tx, q mergeRequest) (engine.None, error) {
+	none := engine.None{}
+	switch {
+	case len(q.From) == 0:
+		return none, engine.Bad("missing entity ids to merge from")
+	case q.To == "":
+		return none, engine.Bad("missing entity id to merge to")
+	case slices.Contains(q.From, q.To):
+		return none, engine.Bad("to_entity_id should not be present in from_entity_ids")
+	}
+	tx := whole(v)
+	old, err := entities(tx).Get(q.To)
+	if err != nil {
+		return none, err
+	}
+	if old == nil {
+		return none, engine.Bad("entity id to merge to is invalid")
+	}
+	to := *old
+	for _, id := range union(nil, q.From) {
+		from, err := entities(tx).Get(id)
+		if err != nil {
+			return none, err
+		}
+		if from == nil {
+			return none, engine.Bad("entity id to merge from is invalid")
+		}
+		if err := s.merge(v, &to, from, q.Keep); err != nil {
+			return none, err
+		}
+	}
+	to.Updated = v.Now()
+	put(tx, &to, old)
+	return none, nil
+}
+
+// merge moves what from has to to, and ends from. The caller stores to.
+func (s *Store) merge(v engine.Tx, to, from *Entity, keep []string) error {
+	tx := whole(v)
+	g, err := s.groups.Get(tx)
+	if err != nil {
+		return err
+	}
+	groups := g.direct(from)
+	if err := s.remove(tx, from.ID); err != nil {
+		return err
+	}
+	for i := range from.Aliases {
+		a := from.Aliases[i]
+		if other := to.at(a.Accessor); other != nil {
+			mine, theirs := slices.Contains(keep, other.ID), slices.Contains(keep, a.ID)
+			if mine == theirs {
+				return engine.Bad("both entities have an alias at mount accessor %q: name one of %s and %s in 'conflicting_alias_ids_to_keep'",
+					a.Accessor, other.ID, a.ID)
+			}
+			if mine {
+				continue
+			}
+			to.drop(tx, g, other.ID)
+		}
+		a.MergedFrom, a.Updated = append(slices.Clone(a.MergedFrom), from.ID), v.Now()
+		to.Aliases = append(to.Aliases, a)
+		link(tx, to, &a)
+	}
+	for _, id := range groups {
+		// Of the groups that a login gave, those of a login that moved.
+		a := g.byID[id].Alias
+		if a == nil || to.at(a.Accessor) != nil && slices.Contains(to.at(a.Accessor).MergedFrom, from.ID) {
+			to.join(tx, g.byID[id])
+		}
+	}
+	for _, id := range append([]string{from.ID}, from.Merged...) {
+		to.Merged = append(to.Merged, id)
+		finders(tx).Put(byMerged(id), &finder{to.ID})
+	}
+	return nil
+}
