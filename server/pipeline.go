@@ -43,11 +43,12 @@ type exchange struct {
 	caller  engine.Caller
 	op      policy.Operation
 	verdict policy.Verdict
-	lease   *lease.Lease // reserved for what the request has made
-	call    *engine.Call
-	calls   engine.Call // what call points to
-	rated
+	consent
+	lease *lease.Lease // reserved for what the request has made
+	call  *engine.Call
+	calls engine.Call // what call points to
 	identified
+	rated
 	record
 }
 
@@ -113,7 +114,7 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange)
 		a, err = s.run(ctx, tx, x)
 		return err
 	})
-	if err == nil && x.noRoute == nil && x.match.Info.Outside && !x.q.Help {
+	if err == nil && a == nil && x.noRoute == nil && x.match.Info.Outside && !x.q.Help {
 		a, err = s.runOutside(ctx, x)
 	}
 	if err == nil && a != nil && a.Loan != nil {
@@ -193,6 +194,7 @@ func (s *Server) find(tx *storage.Tx, x *exchange) (*storage.Tx, error) {
 
 // run is the transaction of a request: it may run again from the start.
 func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.Answer, error) {
+	x.restore()
 	tx, err := s.find(tx, x)
 	if err != nil {
 		return nil, err
@@ -220,6 +222,12 @@ func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.
 	}
 	if x.noRoute != nil {
 		return nil, x.noRoute
+	}
+	if factors, ttl := x.controlled(); factors != nil {
+		return s.hold(tx, x, factors, ttl)
+	}
+	if tx, err = s.release(tx, x); err != nil {
+		return nil, err
 	}
 	if x.match.Info.Outside {
 		x.call.Whole = nil
@@ -291,13 +299,19 @@ func (x *exchange) forAnother() bool {
 	if !x.match.Info.Unwraps {
 		return false
 	}
+	return x.wrapping() != x.q.Token
+}
+
+// wrapping is the wrapping token that a request to unwrap is about: the one in
+// its body, or its own.
+func (x *exchange) wrapping() string {
 	var body struct {
 		Token string `json:"token"`
 	}
-	if err := json.Unmarshal(x.q.Body, &body); err != nil {
-		return false // no body, or none that names a token
+	if err := json.Unmarshal(x.q.Body, &body); err != nil || body.Token == "" {
+		return x.q.Token
 	}
-	return body.Token != "" && body.Token != x.q.Token
+	return body.Token
 }
 
 var operations = map[engine.Op]policy.Operation{
@@ -334,7 +348,7 @@ func (s *Server) decide(tx *storage.Tx, x *exchange) error {
 		Path: down + x.q.Path, Op: x.op, Params: x.q.Body, WrapTTL: x.q.WrapTTL,
 		Sudo: x.noRoute == nil && x.match.Info.Sudo,
 	})
-	if !x.verdict.Allowed || len(x.verdict.MFAMethods) > 0 || len(x.verdict.ControlGroups) > 0 {
+	if !x.verdict.Allowed || len(x.verdict.MFAMethods) > 0 {
 		return engine.Listed(http.StatusForbidden, "permission denied")
 	}
 	return nil

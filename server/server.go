@@ -114,7 +114,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.sys = sys.New(&sys.System{Store: s.store, Barrier: s.barrier, Policies: s.policies, Tokens: s.tokens, Leases: s.leases,
 		Audit: s.audit, Wrapping: s.wrapping, Limits: s.limits, Logger: o.Logger, Settings: o.Settings,
-		Held: s.Held, Unmounted: s.unmounted, Unsealed: s.unsealed, Sealing: s.sealing, Node: s})
+		Held: s.Held, Approver: approver, Unmounted: s.unmounted, Unsealed: s.unsealed, Sealing: s.sealing, Node: s})
 	system := s.sys.Type()
 	types := append([]engine.Type{system, s.tokens.Type(), cubbyhole.Type(), s.identities.Type()}, o.Engines...)
 	s.mounts = mount.New(types, o.Settings.DefaultTTL, o.Settings.MaxTTL)

@@ -6,6 +6,7 @@ import "github.com/fastness-dev/fastness/engine"
 var parts = []func() engine.Routes[System]{
 	lifeRoutes,
 	wrappingRoutes,
+	controlRoutes,
 	mountRoutes,
 	namespaceRoutes,
 	remountRoutes,

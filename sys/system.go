@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/fastness-dev/fastness/access/control"
 	"github.com/fastness-dev/fastness/access/policy"
 	"github.com/fastness-dev/fastness/access/quota"
 	"github.com/fastness-dev/fastness/access/token"
@@ -57,6 +58,8 @@ type System struct {
 	// Seed adds to a new cluster what the server wants there (dev mounts). It
 	// runs in the transaction that initialises.
 	Seed func(tx *storage.Tx) error
+	// Approver is the caller of a request, as one who may agree to another's.
+	Approver func(*engine.Call) (control.Approver, error)
 	// Node answers for the parts of sys that are the server's own.
 	Node Node
 
