@@ -89,7 +89,7 @@ func badgeType() engine.Type {
 		if req.Word != string(word) {
 			return nil, engine.Refused(engine.Bad("wrong word"))
 		}
-		return &engine.Grant{DisplayName: req.Name, Role: req.Role}, nil
+		return &engine.Grant{Alias: strings.ToLower(req.Name), DisplayName: req.Name, Role: req.Role}, nil
 	})
 	return (&engine.Spec[badge]{Name: "userpass", Kind: engine.Auth, Routes: engine.Routes[badge]{
 		engine.Named(login, func(_ *badge, _ engine.View, req badgeRequest) (engine.Who, error) {
