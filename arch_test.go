@@ -78,6 +78,7 @@ var beside = []string{
 	"access/token -> access/quota", // a token is a lease, which quotas count
 	"lease -> access/quota",
 	"cubbyhole -> access/token",
+	"access/control -> access/policy",
 	"access/identity -> access/policy", // a holder is a bearer of policies
 	"access/oidc -> access/identity",
 	"storage/raft -> storage/kv",

@@ -8,20 +8,24 @@ import (
 	"github.com/fastness-dev/fastness/storage"
 )
 
-// CountAgain has the leases of a namespace counted by the quotas that they lie
-// in now. space is its path.
-func (s *Store) CountAgain(tx *storage.Tx, space string) { s.countFrom(tx, space, "") }
+// CountAgain has the leases below a path counted by the quotas that they lie in
+// now. space is the path of the namespace.
+func (s *Store) CountAgain(tx *storage.Tx, space, prefix string) {
+	s.countFrom(tx, space, strings.Trim(prefix, "/"), "")
+}
 
 // countFrom goes on after a lease.
-func (s *Store) countFrom(tx *storage.Tx, space, after string) {
-	schedule.At(tx, s.Now(), schedule.Job{Kind: KindCount, ID: space + "\x1f" + after})
+func (s *Store) countFrom(tx *storage.Tx, space, prefix, after string) {
+	id := strings.Join([]string{space, prefix, after}, "\x1f")
+	schedule.At(tx, s.Now(), schedule.Job{Kind: KindCount, ID: id})
 }
 
 // countAgain counts the next leases. A lease that is made or ends meanwhile goes
 // by the quotas as they are, so the counts are right before and after each page.
 func (s *Store) countAgain(tx *storage.Tx, job string) error {
-	space, after, _ := strings.Cut(job, "\x1f")
-	ids, more, err := below(tx, "", after, inOne)
+	space, rest, _ := strings.Cut(job, "\x1f")
+	prefix, after, _ := strings.Cut(rest, "\x1f")
+	ids, more, err := below(tx, prefix, after, inOne)
 	if err != nil {
 		return err
 	}
@@ -42,7 +46,7 @@ func (s *Store) countAgain(tx *storage.Tx, job string) error {
 		}
 	}
 	if more {
-		s.countFrom(tx, space, ids[len(ids)-1])
+		s.countFrom(tx, space, prefix, ids[len(ids)-1])
 	}
 	return nil
 }

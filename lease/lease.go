@@ -75,7 +75,7 @@ func AttachToken(tx *storage.Tx, at quota.Lent, tokenID string) error {
 	if err != nil {
 		return err
 	}
-	rows(tx).Put(OfToken(at.Path, tokenID), &row{Token: tokenID, Role: at.Role, Quota: id})
+	rows(tx).PutNew(OfToken(at.Path, tokenID), &row{Token: tokenID, Role: at.Role, Quota: id})
 	return nil
 }
 

@@ -40,7 +40,7 @@ func (s *Server) auditRequest(tx *storage.Tx, x *exchange, refused error) error 
 		return nil
 	}
 	x.refused = refused
-	if x.held = tx.Mode() == storage.ReadOnly && (x.noRoute != nil || x.q.Help || !x.match.Info.Outside); x.held {
+	if x.held = tx.Mode() == storage.ReadOnly && (x.noRoute != nil || x.q.Help || !x.match.Info.Outside && !x.match.Info.Verifies); x.held {
 		return nil
 	}
 	s.fill(x)

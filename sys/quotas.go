@@ -234,7 +234,7 @@ func (s *System) countAgain(tx *storage.Tx, scopes []quota.Scope) error {
 			spaces = withBelow(tree, at)
 		}
 		for _, n := range spaces {
-			s.Leases.CountAgain(tx.Of(n.Number), n.Path)
+			s.Leases.CountAgain(tx.Of(n.Number), n.Path, scope.Mount)
 		}
 	}
 	return nil

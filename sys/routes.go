@@ -12,6 +12,7 @@ var parts = []func() engine.Routes[System]{
 	remountRoutes,
 	uiRoutes,
 	policyRoutes,
+	passwordRoutes,
 	capabilityRoutes,
 	toolRoutes,
 	leaseRoutes,

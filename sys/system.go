@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/fastness-dev/fastness/access/control"
+	"github.com/fastness-dev/fastness/access/identity"
 	"github.com/fastness-dev/fastness/access/policy"
 	"github.com/fastness-dev/fastness/access/quota"
 	"github.com/fastness-dev/fastness/access/token"
@@ -45,12 +46,11 @@ type System struct {
 	Logger   *slog.Logger
 	Settings Settings
 
+	// Identities, if set, lose their aliases with the mounts of those.
+	Identities *identity.Store
 	// Held says what the holder of a token may do; nil goes by the policies of
 	// the token alone.
 	Held func(tx *storage.Tx, e *token.Entry) (*policy.Held, error)
-	// Unmounted, if set, removes what others keep about a mount that is gone, in
-	// the transaction that disables it.
-	Unmounted func(tx *storage.Tx, e *mount.Entry) error
 	// Unsealed is called after the keys are in memory and before the unseal is
 	// answered; Sealing before they are dropped.
 	Unsealed func(ctx context.Context) error

@@ -102,7 +102,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	w.must(w.server.Do(w.ctx, http.MethodPost, "/v1/auth/token/create", map[string]any{}, &token))
 
-	v.leave(200 * mega)
+	v.leave(250 * mega)
 	w.full(w.put(1000))
 	w.must(w.server.Do(w.ctx, http.MethodPost, "/v1/auth/token/revoke", map[string]any{"token": token.Auth.ClientToken}, nil))
 	w.written--
@@ -219,7 +219,7 @@ func (m *machine) wait(want byte, lost <-chan struct{}) bool {
 func (v *volume) log() (*raft.Log, *machine) {
 	v.t.Helper()
 	m := &machine{applied: make(chan byte, 1000)}
-	l, err := raft.Open(raft.Options{Dir: filepath.Join(v.dir, "log"), MinFree: 1})
+	l, err := raft.Open(raft.Options{Dir: filepath.Join(v.dir, "log"), FreeSpace: func() (uint64, error) { return 1 << 40, nil }})
 	if err == nil {
 		err = l.Start(0, func(_ uint64, entry []byte) error {
 			m.seen = append(m.seen, entry[0])
