@@ -83,6 +83,10 @@ func AllLeases(tx *storage.Tx) ([]*Leases, error) {
 	return c.Quotas, nil
 }
 
+// errUnchanged, of a function that was to change the quotas, leaves them alone:
+// every lease that is being made has read them.
+var errUnchanged = errors.New("nothing has changed")
+
 // changeLeases has f change the lease-count quotas.
 func changeLeases(tx *storage.Tx, f func(c *counted) error) error {
 	table := storage.In[counted](tx.In(storage.Quotas), "")
@@ -93,7 +97,10 @@ func changeLeases(tx *storage.Tx, f func(c *counted) error) error {
 	if c == nil {
 		c = &counted{}
 	}
-	if err := f(c); err != nil {
+	switch err := f(c); {
+	case errors.Is(err, errUnchanged):
+		return nil
+	case err != nil:
 		return err
 	}
 	if len(c.Quotas) == 0 {
@@ -139,11 +146,13 @@ func SetLeases(tx *storage.Tx, q *Leases) (scopes []Scope, err error) {
 // DropLeases removes a lease-count quota.
 func DropLeases(tx *storage.Tx, name string) (scopes []Scope, err error) {
 	err = changeLeases(tx, func(c *counted) error {
-		if i := c.byName(name); i >= 0 {
-			scopes = []Scope{c.Quotas[i].Scope}
-			uncount(tx, c.Quotas[i].ID)
-			c.Quotas = slices.Delete(c.Quotas, i, i+1)
+		i := c.byName(name)
+		if i < 0 {
+			return errUnchanged
 		}
+		scopes = []Scope{c.Quotas[i].Scope}
+		uncount(tx, c.Quotas[i].ID)
+		c.Quotas = slices.Delete(c.Quotas, i, i+1)
 		return nil
 	})
 	return scopes, err

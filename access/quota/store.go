@@ -126,13 +126,17 @@ func move(tx *storage.Tx, f func(*Scope) (keep, changed bool)) error {
 		}
 	}
 	return changeLeases(tx, func(c *counted) error {
+		some := false
 		c.Quotas = slices.DeleteFunc(c.Quotas, func(q *Leases) bool {
-			keep, _ := f(&q.Scope)
-			if !keep {
+			keep, changed := f(&q.Scope)
+			if some = some || changed; !keep {
 				uncount(tx, q.ID)
 			}
 			return !keep
 		})
+		if !some {
+			return errUnchanged
+		}
 		return nil
 	})
 }
