@@ -79,8 +79,9 @@ type work struct {
 
 // A buffer holds writes by row key, and dropped stretches that came before.
 type buffer struct {
-	rows  map[string]row
-	drops []span
+	rows   map[string]row
+	drops  []span
+	ranges []uint64 // numbers of those written in: a few
 }
 
 type row struct {
@@ -190,9 +191,33 @@ func (tx *Tx) drop(s span) {
 
 func (b *buffer) set(key []byte, w row) {
 	if b.rows == nil {
-		b.rows = make(map[string]row)
+		b.rows = make(map[string]row, 16)
 	}
 	b.rows[string(key)] = w
+	b.note(key)
+}
+
+// holds says whether a row was written or dropped.
+func (b *buffer) holds(key []byte) bool {
+	if _, ok := b.rows[string(key)]; ok {
+		return true
+	}
+	for _, d := range b.drops {
+		if d.holds(key) {
+			return true
+		}
+	}
+	return false
+}
+
+// note remembers the range of a key, or of the beginning of one.
+func (b *buffer) note(key []byte) {
+	if len(key) < 9 {
+		return // a whole namespace: see wroteIn
+	}
+	if n := binary.BigEndian.Uint64(key[1:]); !slices.Contains(b.ranges, n) {
+		b.ranges = append(b.ranges, n)
+	}
 }
 
 func (b *buffer) drop(s span) {
@@ -202,6 +227,7 @@ func (b *buffer) drop(s span) {
 		}
 	}
 	b.drops = append(b.drops, s)
+	b.note(s.from)
 }
 
 // scan merges own writes over the snapshot's rows of a stretch.
