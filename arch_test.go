@@ -77,6 +77,8 @@ var beside = []string{
 	"access/token -> lease",
 	"cubbyhole -> access/token",
 	"access/identity -> access/policy", // a holder is a bearer of policies
+	"access/mfa -> access/identity",    // whose factors they are
+	"access/mfa -> access/policy",      // templates of names
 	"access/oidc -> access/identity",
 	"storage/raft -> storage/kv",
 	"engine/openapi -> engine",

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fastness-dev/fastness/access/identity"
+	"github.com/fastness-dev/fastness/access/mfa"
 	"github.com/fastness-dev/fastness/access/policy"
 	"github.com/fastness-dev/fastness/access/quota"
 	"github.com/fastness-dev/fastness/access/token"
@@ -39,6 +40,9 @@ type Options struct {
 	LogTap   *LogTap          // what Logger writes through; nil lets nobody follow the log
 	Clock    func() time.Time // nil is time.Now
 	Lockouts Lockouts
+	// Outgoing is what others are asked through: Duo, Okta, PingID. nil asks them
+	// as http.DefaultClient does.
+	Outgoing *http.Client
 	// Telemetry says how metrics are named and which are told.
 	Telemetry config.Telemetry
 	// Seed adds mounts to a new cluster.
@@ -71,6 +75,7 @@ type Server struct {
 	sysLive     *mount.Live
 
 	identities *identity.Store // whose tokens they are
+	mfa        *mfa.Store      // how they prove once more who they are
 
 	upkeep sync.Mutex
 	stop   context.CancelFunc // of the unsealed node's upkeep
@@ -105,6 +110,7 @@ func New(o Options) (*Server, error) {
 			return p != nil, err
 		}})
 	s.identities = s.newIdentities()
+	s.mfa = s.newFactors(o)
 	s.leases = &lease.Store{Tokens: s.tokens, Loans: loans{s}, Now: o.Clock}
 	s.wrapping = &cubbyhole.Wrapping{Tokens: s.tokens}
 	var err error
@@ -114,9 +120,9 @@ func New(o Options) (*Server, error) {
 	}
 	s.sys = sys.New(&sys.System{Store: s.store, Barrier: s.barrier, Policies: s.policies, Tokens: s.tokens, Leases: s.leases,
 		Audit: s.audit, Wrapping: s.wrapping, Limits: s.limits, Logger: o.Logger, Settings: o.Settings,
-		Held: s.Held, Unmounted: s.unmounted, Unsealed: s.unsealed, Sealing: s.sealing, Node: s})
+		Held: s.Held, ProveLogin: s.proveLogin, Unmounted: s.unmounted, Unsealed: s.unsealed, Sealing: s.sealing, Node: s})
 	system := s.sys.Type()
-	types := append([]engine.Type{system, s.tokens.Type(), cubbyhole.Type(), s.identities.Type()}, o.Engines...)
+	types := append([]engine.Type{system, s.tokens.Type(), cubbyhole.Type(), s.identities.Type(s.factorRoutes()...)}, o.Engines...)
 	s.mounts = mount.New(types, o.Settings.DefaultTTL, o.Settings.MaxTTL)
 	s.sys.Mounts = s.mounts
 	if o.Seed != nil {
@@ -190,6 +196,7 @@ func (s *Server) unsealed(ctx context.Context) error {
 	handlers[sys.KindEnd] = s.sys.EndMount
 	handlers[mount.KindDelete] = s.sys.FinishNamespace
 	handlers[quota.KindLockout] = quota.Expire(s.clock)
+	maps.Copy(handlers, s.mfa.Handlers())
 	maps.Copy(handlers, s.leases.Handlers())
 	runner := &schedule.Runner{Store: s.store, Now: s.clock, Handlers: handlers, GiveUp: s.leases.GiveUp(),
 		Workers: dueWorkers, PerMount: dueWorkers / 8, Logger: s.logger}
@@ -213,6 +220,7 @@ func (s *Server) sealing() {
 	s.ended.Wait()
 	s.tokens.Forget()
 	s.identities.Drop()
+	s.mfa.Drop()
 	last := s.inflight.last()
 	s.closing.Go(func() {
 		s.inflight.drain(last, lastAnswers)

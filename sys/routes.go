@@ -26,4 +26,5 @@ var parts = []func() engine.Routes[System]{
 	specRoutes,
 	quotaRoutes,
 	lockedUserRoutes,
+	mfaRoutes,
 }

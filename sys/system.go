@@ -47,6 +47,8 @@ type System struct {
 	// Held says what the holder of a token may do; nil goes by the policies of
 	// the token alone.
 	Held func(tx *storage.Tx, e *token.Entry) (*policy.Held, error)
+	// ProveLogin goes on with a login that waits for its second factor.
+	ProveLogin func(tx engine.Tx, proof MFAProof) (*engine.Answer, error)
 	// Unmounted, if set, removes what others keep about a mount that is gone, in
 	// the transaction that disables it.
 	Unmounted func(tx *storage.Tx, e *mount.Entry) error
