@@ -68,7 +68,7 @@ func (s *Store) writeEnforcement(v engine.Tx, q enforcementRequest) (engine.None
 	for _, f := range []struct{ to, from *[]string }{{&e.Methods, q.Methods}, {&e.Accessors, q.Accessors}, {&e.Types, q.Types},
 		{&e.Groups, q.Groups}, {&e.Entities, q.Entities}} {
 		if f.from != nil {
-			*f.to = slices.Compact(slices.Sorted(slices.Values(*f.from)))
+			*f.to = each(*f.from)
 		}
 		if *f.to == nil {
 			*f.to = []string{}
@@ -79,6 +79,17 @@ func (s *Store) writeEnforcement(v engine.Tx, q enforcementRequest) (engine.None
 	}
 	enforcements(whole(v)).Put(e.Name, e)
 	return none, nil
+}
+
+// each is a list as it was sent, with everything in it once.
+func each(list []string) []string {
+	var out []string
+	for _, v := range list {
+		if !slices.Contains(out, v) {
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 // checkEnforcement refuses what would never hold: a slip in an id must not leave
