@@ -1,5 +1,7 @@
 package engine
 
+import "context"
+
 // Joined makes the routes of a part of an engine routes of the engine itself:
 // what a folder of its own owns is served at the engine's mount. Routes that
 // lend cannot be joined.
@@ -15,6 +17,9 @@ func Joined[E, P any](routes Routes[P], part func(*E) *P) Routes[E] {
 		}
 		if r.who != nil {
 			j.who = func(e *E, c *Call) (Who, error) { return r.who(part(e), c) }
+		}
+		if r.verify != nil {
+			j.verify = func(e *E, c *Call) (func(context.Context) any, error) { return r.verify(part(e), c) }
 		}
 		joined = append(joined, j)
 	}

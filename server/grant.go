@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fastness-dev/fastness/access/identity"
+	"github.com/fastness-dev/fastness/access/password"
 	"github.com/fastness-dev/fastness/access/token"
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/mount"
@@ -37,7 +38,7 @@ func (s *Server) give(tx *storage.Tx, x *exchange, p token.Params) (*engine.Answ
 	for _, w := range c.Warnings {
 		x.call.Warn("%s", w)
 	}
-	x.who = c.Entry // whom the audit record of the answer names
+	x.who, x.letIn = c.Entry, c.Raw // whom the audit record of the answer names
 	return &engine.Answer{Auth: c.Entry.Auth(c.Raw, s.now())}, nil
 }
 
@@ -106,7 +107,7 @@ func (s *Server) renewing(tx *storage.Tx, e *token.Entry) (*token.Params, error)
 		return nil, err // for somebody who is gone or disabled there is nothing to renew
 	}
 	call := &engine.Call{Whole: tx, Rows: tx.In(l.Range()), Ctx: tx.Context(), By: &engine.Caller{EntityID: e.EntityID},
-		At_: &l.Mount, Time: s.now(), Scheduler: s.due}
+		At_: &l.Mount, Time: s.now(), Scheduler: s.due, Passwords: password.Store{}}
 	g, err := l.Instance.Renew(call, engine.Renewal{Held: e.Held, Meta: e.Meta, Policies: e.Policies, DisplayName: e.DisplayName})
 	if err != nil || g == nil {
 		return nil, err

@@ -231,7 +231,7 @@ func (tl *tale) tell(a answer) string {
 			out = strings.ReplaceAll(out, tl.names[n], "$"+n)
 		}
 	}
-	out = strings.TrimSpace(fmt.Sprint(a.Status, " ", drawn.ReplaceAllString(out, "DRAWN"))) + "\n"
+	out = strings.TrimSpace(fmt.Sprint(a.Status, " ", masked.ReplaceAllString(out, "DRAWN"))) + "\n"
 	for _, w := range a.Warnings {
 		if !strings.HasPrefix(w, "A login request was issued") {
 			out += "warning: " + w + "\n"
@@ -240,4 +240,4 @@ func (tl *tale) tell(a answer) string {
 	return out
 }
 
-var drawn = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|(auth_pass|entity)_[0-9a-f]{8}`)
+var masked = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|(auth_pass|entity)_[0-9a-f]{8}`)
