@@ -34,8 +34,20 @@ func Header(values []string) ([]Credential, error) {
 	return list, nil
 }
 
-// Payload reads mfa_payload: by method, a passcode, or a list of one.
-func Payload(sent map[string]json.RawMessage) ([]Credential, error) {
+// Payload reads mfa_payload: by method, a passcode, or a list of one. It may be
+// text, as a command line sends it: that of the same JSON, or METHOD=PASSCODE.
+func Payload(raw json.RawMessage) ([]Credential, error) {
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		if name, code, pair := strings.Cut(text, "="); pair && !strings.HasPrefix(text, "{") {
+			return []Credential{{name, strings.TrimPrefix(code, "passcode=")}}, nil
+		}
+		raw = json.RawMessage(text)
+	}
+	var sent map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &sent); err != nil {
+		return nil, engine.Bad("'mfa_payload' must be an object of passcodes by the ids or names of methods")
+	}
 	if len(sent) > maxCredentials {
 		return nil, engine.Bad("'mfa_payload' has more than %d methods", maxCredentials)
 	}
