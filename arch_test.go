@@ -80,6 +80,8 @@ var beside = []string{
 	"cubbyhole -> access/token",
 	"access/control -> access/policy",
 	"access/identity -> access/policy", // a holder is a bearer of policies
+	"access/mfa -> access/identity",    // whose factors they are
+	"access/mfa -> access/policy",      // templates of names
 	"access/oidc -> access/identity",
 	"storage/raft -> storage/kv",
 	"engine/openapi -> engine",

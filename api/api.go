@@ -38,7 +38,7 @@ type Auth struct {
 	EntityID         string            `json:"entity_id"`
 	TokenType        string            `json:"token_type"` // "service" or "batch"
 	Orphan           bool              `json:"orphan"`
-	MFARequirement   json.RawMessage   `json:"mfa_requirement"`
+	MFARequirement   *MFARequirement   `json:"mfa_requirement"` // in place of a token
 	NumUses          int               `json:"num_uses"`
 	DisplayName      string            `json:"-"` // for the record, not the client
 }

@@ -23,6 +23,14 @@ func (s *Server) grant(tx *storage.Tx, x *exchange, g *engine.Grant) (*engine.An
 	if p.EntityID, err = s.enter(tx, x, g); err != nil {
 		return nil, err
 	}
+	if a, wait, err := s.secondFactor(tx, x, g, p.EntityID); wait || err != nil {
+		return a, err
+	}
+	return s.give(tx, x, p)
+}
+
+// give makes a token that was granted.
+func (s *Server) give(tx *storage.Tx, x *exchange, p token.Params) (*engine.Answer, error) {
 	c, err := s.tokens.Create(tx, nil, p)
 	if err != nil {
 		return nil, err

@@ -22,22 +22,24 @@ type identified struct {
 
 // newIdentities is the store of identities over the server's mounts.
 func (s *Server) newIdentities() *identity.Store {
-	return identity.New(identity.Options{Now: s.clock, NamespaceID: func(tx *storage.Tx) (string, error) {
-		id, _, err := s.mounts.Spaces.ID(tx)
-		return id, err
-	}, Mount: func(tx *storage.Tx, accessor string) (*identity.Mount, error) {
-		table, err := s.mounts.Table(tx)
-		if err != nil {
-			return nil, err
-		}
-		for _, l := range table.All() {
-			if l.Accessor == accessor && class(l.Path) == "auth" {
-				m := identityMount(l)
-				return &m, nil
+	return identity.New(identity.Options{Now: s.clock,
+		Removed: func(tx *storage.Tx, id string) error { return s.mfa.Removed(tx, id) },
+		Merged:  func(tx *storage.Tx, from, into string, force bool) error { return s.mfa.Merged(tx, from, into, force) }, NamespaceID: func(tx *storage.Tx) (string, error) {
+			id, _, err := s.mounts.Spaces.ID(tx)
+			return id, err
+		}, Mount: func(tx *storage.Tx, accessor string) (*identity.Mount, error) {
+			table, err := s.mounts.Table(tx)
+			if err != nil {
+				return nil, err
 			}
-		}
-		return nil, nil
-	}})
+			for _, l := range table.All() {
+				if l.Accessor == accessor && class(l.Path) == "auth" {
+					m := identityMount(l)
+					return &m, nil
+				}
+			}
+			return nil, nil
+		}})
 }
 
 func identityMount(l *mount.Live) identity.Mount {
@@ -155,7 +157,7 @@ func (s *Server) introduce(tx *storage.Tx, x *exchange, a *engine.Answer) error 
 		all = policy.NormalizeList(slices.Concat(e.Policies, h.Policies), false)
 	}
 	a.Auth.Policies, a.Auth.IdentityPolicies = all, h.Policies
-	if x.match.Info.Grants {
+	if x.match.Info.Grants || x.resumed {
 		x.holder, x.grants = h, &policy.Held{Policies: all} // for the record; nothing is asked of it
 	}
 	return nil

@@ -29,4 +29,5 @@ var parts = []func() engine.Routes[System]{
 	specRoutes,
 	quotaRoutes,
 	lockedUserRoutes,
+	mfaRoutes,
 }

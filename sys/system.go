@@ -54,6 +54,8 @@ type System struct {
 	Held func(tx *storage.Tx, e *token.Entry) (*policy.Held, error)
 	// Holders finds who holds policies besides tokens; nil is nobody.
 	Holders Holders
+	// ProveLogin goes on with a login that waits for its second factor.
+	ProveLogin func(tx engine.Tx, proof MFAProof) (*engine.Answer, error)
 	// Unsealed is called after the keys are in memory and before the unseal is
 	// answered; Sealing before they are dropped.
 	Unsealed func(ctx context.Context) error

@@ -98,3 +98,9 @@ func newHolder(e *Entity, g *graph) *Holder {
 	}
 	return h
 }
+
+// HasGroup says whether there is a group with an id.
+func (s *Store) HasGroup(tx *storage.Tx, id string) (bool, error) {
+	g, err := s.groups.Get(tx)
+	return err == nil && g.byID[id] != nil, err
+}
