@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fastness-dev/fastness/access/identity"
+	"github.com/fastness-dev/fastness/access/password"
 	"github.com/fastness-dev/fastness/access/token"
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/mount"
@@ -29,7 +30,7 @@ func (s *Server) grant(tx *storage.Tx, x *exchange, g *engine.Grant) (*engine.An
 	for _, w := range c.Warnings {
 		x.call.Warn("%s", w)
 	}
-	x.who = c.Entry // whom the audit record of the answer names
+	x.who, x.letIn = c.Entry, c.Raw // whom the audit record of the answer names
 	return &engine.Answer{Auth: c.Entry.Auth(c.Raw, s.now())}, nil
 }
 
@@ -98,7 +99,7 @@ func (s *Server) renewing(tx *storage.Tx, e *token.Entry) (*token.Params, error)
 		return nil, err // for somebody who is gone or disabled there is nothing to renew
 	}
 	call := &engine.Call{Whole: tx, Rows: tx.In(l.Range()), Ctx: tx.Context(), By: &engine.Caller{EntityID: e.EntityID},
-		At_: &l.Mount, Time: s.now(), Scheduler: s.due}
+		At_: &l.Mount, Time: s.now(), Scheduler: s.due, Passwords: password.Store{}}
 	g, err := l.Instance.Renew(call, engine.Renewal{Held: e.Held, Meta: e.Meta, Policies: e.Policies, DisplayName: e.DisplayName})
 	if err != nil || g == nil {
 		return nil, err

@@ -39,7 +39,7 @@ func TestCompareMissesNothing(t *testing.T) {
 	})
 }
 
-func capableOf(a *ACL, q Query) bool { return a.Gives(q.Path, q.Op.needs()) != nil }
+func capableOf(a *ACL, q Query) bool { return a.Gives(q.Path, q.Op.Needs()) != nil }
 
 // matches reads a + as the rest of a segment: half a segment and a + meet in
 // what no policy could spell.

@@ -72,7 +72,7 @@ func (r *rule) from(caps Caps) []Source {
 // rule already, the two add up.
 func (v Verdict) remedy() (rule, note string) {
 	path := v.exactPath()
-	needs := v.query.Op.needs()
+	needs := v.query.Op.Needs()
 	if v.query.Sudo {
 		needs |= CanSudo
 	}

@@ -66,6 +66,9 @@ func each(t reflect.Type, f func(reflect.StructField)) {
 	}
 	for i := range t.NumField() {
 		field := t.Field(i)
+		if field.Tag.Get("kept") == "true" {
+			continue
+		}
 		if (field.Anonymous || field.Tag.Get("inline") == "true") && field.Type.Kind() == reflect.Struct {
 			each(field.Type, f)
 			continue
