@@ -32,7 +32,7 @@ func (s *Server) remember(w http.ResponseWriter, x *exchange, err error) {
 	n := policy.Denial{ID: x.q.ID, Time: s.now().UTC(), Accessor: x.who.Accessor, EntityID: x.who.EntityID,
 		Operation: x.op.String(), Path: x.verdict.Path(), Explanation: x.verdict.Explanation(), Home: x.who.NamespaceID}
 	switch {
-	case n.Path == "":
+	case x.verdict.Reason == 0: // no policy was asked
 		n.Path, n.Reason = x.asked, "other_namespace"
 		n.Because = "denied: the token belongs to a namespace that does not contain the one of the request"
 	case n.Allowed:

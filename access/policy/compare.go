@@ -62,7 +62,7 @@ func (c Change) followsFrom(o Change) bool {
 			}
 		}
 	}
-	return !c.Conditions && !strings.HasSuffix(c.Path, "*") && newPattern(o.Path).covers(newPattern(c.Path+"/"))
+	return !c.Conditions && (o.Path == c.Path+"/*" || o.Path == c.Path+"/")
 }
 
 // covers says whether every path that q matches is matched by p.
@@ -127,8 +127,12 @@ const (
 	anyEnd     = "\x02"
 )
 
-// asPattern writes a probe as people write patterns.
+// asPattern writes a probe as people write patterns. What a * stands for there
+// has one segment, unless there is a slash in it.
 func asPattern(probe string) string {
+	if rest, whole := strings.CutSuffix(probe, "/"+anyEnd); whole && !strings.Contains(rest, anyEnd) {
+		probe = rest + "/" + anySegment
+	}
 	probe = strings.ReplaceAll(probe, anySegment, "+")
 	for strings.Contains(probe, anyEnd+"/") {
 		probe = strings.ReplaceAll(probe, anyEnd+"/"+anyEnd, anyEnd)

@@ -69,6 +69,9 @@ func TestCompare(t *testing.T) {
 			"a/b/* +update, a/b/c +update-read"},
 		{`path "a" { capabilities = ["update"] }`, `path "a" { capabilities = ["update"] denied_parameters = { "x" = [] } }`, "a ~"},
 		{`path "a" { capabilities = ["update"] }`, `path "a" { capabilities = ["update"] } # the same`, ""},
+		// One of two that say the same of a listing stays.
+		{`path "a/+" { capabilities = ["list"] }`, `path "a/+" { capabilities = ["list"] } path "a/+/" { capabilities = ["deny"] } path "a/*" { capabilities = ["deny"] }`,
+			"a/+/ -list"},
 	} {
 		var got []string
 		for _, ch := range Compare(aclOf(t, c.before), aclOf(t, c.after)) {

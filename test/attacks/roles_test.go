@@ -69,6 +69,25 @@ func entity(path, body string) func(w *world, maker, names string) []string {
 	}
 }
 
+// byLogin is for roles and users of auth methods: what is written there, on any
+// of their routes, is what the next login gets.
+func byLogin(place string) func(w *world, maker, names string) []string {
+	route, field, _ := strings.Cut(place, " ")
+	for _, m := range []struct{ of, name, login, body string }{
+		{"/auth/approle/role/", "app", "auth/approle/login", roleLogin}, {"/auth/userpass/users/", "ann", "auth/userpass/login/ann", userLogin},
+	} {
+		if !strings.HasPrefix(route, m.of) {
+			continue
+		}
+		path := strings.NewReplacer("{role_name}", m.name, "{username}", m.name).Replace(strings.TrimPrefix(route, "/"))
+		return func(w *world, maker, names string) []string {
+			w.do(maker, http.MethodPost, path, `{"`+field+`":`+names+`}`)
+			return []string{w.want(w.do("", http.MethodPost, m.login, m.body), 200).Auth.ClientToken}
+		}
+	}
+	return nil
+}
+
 func (w *world) read(a answer, into any) {
 	w.t.Helper()
 	w.want(a, 200)
@@ -79,7 +98,7 @@ func (w *world) read(a answer, into any) {
 
 // rolesAndPeople makes the roles that takers go by.
 func (w *world) rolesAndPeople() (maker string) {
-	maker = w.token("maker", `path "auth/token/*" { capabilities = ["create","update","sudo"] } path "identity/*" { capabilities = ["create","update"] }`)
+	maker = w.token("maker", `path "auth/token/*" { capabilities = ["create","update","sudo"] } path "identity/*" { capabilities = ["create","update"] } path "auth/+/role/*" { capabilities = ["create","update"] } path "auth/+/users/*" { capabilities = ["create","update"] }`)
 	for name, body := range map[string]string{
 		"any": `{"allowed_policies_glob":["*"]}`, "free": `{}`, "none": `{"disallowed_policies":["x"]}`,
 		"people": `{"allowed_entity_aliases":["*"],"allowed_policies":["default"]}`,
@@ -94,9 +113,13 @@ func (w *world) rolesAndPeople() (maker string) {
 // is not forgotten, as groups were by the first fix.
 func TestCVE_2025_64761_EveryPlaceThatTakesPolicies(t *testing.T) {
 	w := open(t)
+	w.methods()
 	maker := w.rolesAndPeople()
 	for _, place := range w.placesOfPolicies() {
 		take := takers[place]
+		if take == nil {
+			take = byLogin(place)
+		}
 		if take == nil {
 			if !slices.Contains(harmless, place) {
 				t.Errorf("%s takes names of policies and is not tested", place)
@@ -123,6 +146,10 @@ func TestCVE_2025_64761_EveryPlaceThatTakesPolicies(t *testing.T) {
 		}
 	}
 	// The neighbours work.
+	w.want(w.do(maker, http.MethodPost, "auth/approle/role/app/policies", `{"token_policies":["maker"]}`), 204)
+	if held := w.policiesOf(byLogin("/auth/approle/role/{role_name}/policies policies")(w, maker, `["maker"]`)[0]); !slices.Contains(held, "maker") {
+		t.Errorf("a login holds %q", held)
+	}
 	for role, asked := range map[string]string{"any": `{"policies":["p"]}`, "none": `{"policies":["p"]}`, "free": `{"policies":["maker"]}`} {
 		w.want(w.do(maker, http.MethodPost, "auth/token/create/"+role, asked), 200)
 	}
