@@ -349,6 +349,10 @@ func (x *exchange) Token() *token.Entry { return x.who }
 // RawToken is the token as it came, which wrapping and lookup need.
 func (x *exchange) RawToken() string { return x.q.Token }
 
+// BasicAuth is the name and password of the Authorization header, for routes of
+// protocols that use it.
+func (x *exchange) BasicAuth() (name, password string, ok bool) { return x.q.HTTP.BasicAuth() }
+
 // WrapFor is how long the answer is to be wrapped for; 0 is not at all.
 func (x *exchange) WrapFor() time.Duration { return x.q.WrapTTL }
 
@@ -415,7 +419,7 @@ func (s *Server) answerSealed(ctx context.Context, w http.ResponseWriter, x *exc
 // wrap puts the answer into a wrapping token when one is asked for. What is not
 // on record leaves no token behind.
 func (s *Server) wrap(tx *storage.Tx, x *exchange, a *engine.Answer) (*engine.Answer, error) {
-	if x.q.WrapTTL <= 0 || x.quiet() || a == nil || a.Wrap != nil || a.Raw != nil && (a.Raw.Stream != nil || len(a.Raw.Body) == 0 || a.Raw.Status >= 400) {
+	if x.q.WrapTTL <= 0 || x.quiet() || a == nil || a.Wrap != nil || a.Status >= 400 || a.Raw != nil && (a.Raw.Stream != nil || len(a.Raw.Body) == 0 || a.Raw.Status >= 400) {
 		return a, nil
 	}
 	if tx.Mode() == storage.ReadOnly {
