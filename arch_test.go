@@ -78,6 +78,7 @@ var beside = []string{
 	"cubbyhole -> access/token",
 	"access/identity -> access/policy", // a holder is a bearer of policies
 	"access/oidc -> access/identity",
+	"access/oidc -> access/policy", // claims are filled with what templated policies are
 	"storage/raft -> storage/kv",
 	"engine/openapi -> engine",
 	"wire -> engine", // an answer of a route becomes a reply
