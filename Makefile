@@ -4,10 +4,12 @@
 # make bench measures CPU per request against a bare net/http TLS server
 # make fuzz  runs each fuzz target for FUZZTIME
 # make crash kills the server with SIGKILL CRASHES times under load
+# make faults-long cuts the power POWER_CUTS times, and damages larger stores
 
 GO       ?= go
 FUZZTIME ?= 30s
 CRASHES  ?= 500
+POWER_CUTS ?= 5000
 SECRETS  ?= 1000000
 CACHE    := $(CURDIR)/.cache
 
@@ -17,7 +19,7 @@ DATE     ?= $(shell git log -1 --format=%cI 2>/dev/null || echo unknown)
 STAMP    := github.com/fastness-dev/fastness/internal/version
 LDFLAGS  := -X $(STAMP).Version=$(VERSION) -X $(STAMP).Commit=$(COMMIT) -X $(STAMP).Date=$(DATE)
 
-.PHONY: run build test lint bench fuzz crash clean
+.PHONY: run build test lint bench fuzz crash faults-long clean
 
 run:
 	$(GO) run ./cmd/fastness server -dev
@@ -42,6 +44,10 @@ fuzz:
 
 crash:
 	$(GO) test -count=1 -timeout=2h -run=Crash ./test/crash -args -crashes=$(CRASHES)
+
+faults-long:
+	$(GO) test -count=1 -timeout=2h -v -run=PowerCut ./storage/raft -args -power-cuts=$(POWER_CUTS)
+	$(GO) test -count=1 -timeout=2h ./test/faults -args -secrets=3000
 
 clean:
 	rm -rf bin $(CACHE) test/clients/node/node_modules

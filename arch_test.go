@@ -76,6 +76,7 @@ var levels = []struct {
 var beside = []string{
 	"access/token -> lease",
 	"cubbyhole -> access/token",
+	"access/control -> access/policy",
 	"access/identity -> access/policy", // a holder is a bearer of policies
 	"access/oidc -> access/identity",
 	"access/oidc -> access/policy", // claims are filled with what templated policies are

@@ -6,13 +6,17 @@ package catalog
 import (
 	"slices"
 
+	"github.com/fastness-dev/fastness/auth/approle"
+	"github.com/fastness-dev/fastness/auth/userpass"
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/secrets/kv"
 )
 
-// Engines are all engines that can be mounted.
+// Engines are all engines and auth methods that can be mounted.
 func Engines() []engine.Type {
 	return slices.Concat(
 		kv.Types(),
+		approle.Types(),
+		userpass.Types(),
 	)
 }

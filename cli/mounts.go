@@ -242,17 +242,6 @@ func bindAuthTune(f *flags) action      { return bindTune(f, authTree) }
 func bindAuthMove(*flags) action        { return bindMove(authTree) }
 func bindAuthList(*flags) action        { return bindMountList(authTree) }
 
-func bindAuthHelp(*flags) action {
-	return func(c *call) error {
-		if err := c.want(1, 1); err != nil {
-			return err
-		}
-		c.ui.out("Log in with: " + c.ui.program + " login -method=" + c.arg(0) + "\n\n" +
-			"For the paths and parameters of the method itself, see: " + c.ui.program + " path-help auth/" + c.mount(0))
-		return nil
-	}
-}
-
 // sortedNames are an answer's members in order.
 func sortedNames[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }
 

@@ -110,6 +110,39 @@ func TestAKeyTypedOnATerminalDoesNotShow(t *testing.T) {
 	}
 }
 
+func TestAPasswordTypedOnATerminalDoesNotShow(t *testing.T) {
+	var sent string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		sent = r.URL.Path + " " + string(b)
+		_, _ = io.WriteString(w, `{"auth":{"client_token":"new"}}`)
+	}))
+	defer s.Close()
+	program, user := terminal(t)
+	done := make(chan int)
+	go func() {
+		done <- cli.Main(cli.Env{
+			Args:  []string{"vault", "login", "-no-store", "-no-print", "-method=userpass", "username=ann"},
+			Stdin: program, Stdout: program, Stderr: program,
+			Getenv: func(k string) string { return map[string]string{"VAULT_ADDR": s.URL}[k] },
+		})
+	}()
+	for echoes(t, program) { // until it is being asked for
+		runtime.Gosched()
+	}
+	if _, err := io.WriteString(user, "topsecret\n"); err != nil {
+		t.Fatal(err)
+	}
+	if code := <-done; code != 0 || sent != `/v1/auth/userpass/login/ann {"password":"topsecret"}` {
+		t.Errorf("code %d, sent %s", code, sent)
+	}
+	program.Close()
+	shown, _ := io.ReadAll(user)
+	if strings.Contains(string(shown), "topsecret") || !strings.Contains(string(shown), "Password (will be hidden): ") {
+		t.Errorf("shown: %q", shown)
+	}
+}
+
 func echoes(t *testing.T, f *os.File) bool {
 	a, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	if err != nil {

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"net/url"
@@ -29,8 +30,10 @@ type Call struct {
 	Body      json.RawMessage // validated; nil when there is none
 	Query     url.Values
 	Scheduler Scheduler
+	Passwords Passwords
 	Warnings  []string
 	Data      any // what the system's own engines are handed by the server
+	Verified  any // what Match.Verify's function came to, for the route's own function
 
 	captures captures
 }
@@ -80,6 +83,14 @@ func (c *Call) Warn(format string, args ...any) {
 	c.Warnings = append(c.Warnings, fmt.Sprintf(format, args...))
 }
 
+// Password draws a password by a policy.
+func (c *Call) Password(policy string) (string, error) {
+	if c.Passwords == nil {
+		return "", errors.New("no passwords are drawn here")
+	}
+	return c.Passwords.Password(c.Whole, policy)
+}
+
 // At schedules a job of the mount.
 func (c *Call) At(when time.Time, job, id string) {
 	c.Scheduler.At(c.Whole, c.At_.UUID, when, job, id)
@@ -97,12 +108,13 @@ func (r reader) Get(path string) ([]byte, error) { return r.c.Get(path) }
 func (r reader) Children(path, after string) iter.Seq2[string, error] {
 	return r.c.Children(path, after)
 }
-func (r reader) Index() uint64                { return r.c.Index() }
-func (r reader) Context() context.Context     { return r.c.Ctx }
-func (r reader) Caller() *Caller              { return r.c.By }
-func (r reader) Mount() *Mount                { return r.c.At_ }
-func (r reader) Now() time.Time               { return r.c.Time }
-func (r reader) Warn(format string, a ...any) { r.c.Warn(format, a...) }
+func (r reader) Index() uint64                          { return r.c.Index() }
+func (r reader) Context() context.Context               { return r.c.Ctx }
+func (r reader) Caller() *Caller                        { return r.c.By }
+func (r reader) Mount() *Mount                          { return r.c.At_ }
+func (r reader) Now() time.Time                         { return r.c.Time }
+func (r reader) Warn(format string, a ...any)           { r.c.Warn(format, a...) }
+func (r reader) Password(policy string) (string, error) { return r.c.Password(policy) }
 
 // CallOf gives the system's own engines the whole call behind a view: the
 // transaction over all ranges and what the server handed over. Engines under

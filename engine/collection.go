@@ -25,6 +25,18 @@ type Item[T any] struct {
 // Sent says whether the request had a parameter.
 func (i *Item[T]) Sent(parameter string) bool { return slices.Contains(i.sent, parameter) }
 
+// Renamed brings a parameter and its former name together: what was sent by the
+// former name counts as sent by the new one, and is remembered under both until
+// the new name is used.
+func Renamed[T, V any](i *Item[T], former string, old *V, name string, value *V) {
+	switch {
+	case i.Sent(name):
+		*old = *new(V)
+	case i.Sent(former):
+		*value = *old
+	}
+}
+
 // A Collection is a table of things of one kind, and the routes to list, read,
 // write, patch and delete them. T is stored as its JSON, and read from requests
 // by the same tags.
@@ -162,7 +174,7 @@ func (c *Collection[E, T]) Fields(segment string, fields ...string) Routes[E] {
 				return nil, err
 			}
 			if item.New {
-				return nil, Missing()
+				return nil, Missing(c.Noun + " does not exist")
 			}
 			if err := c.fill(call, item, decoding{over: true, only: fields}); err != nil {
 				return nil, err

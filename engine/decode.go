@@ -20,6 +20,7 @@ import (
 //	secret:"true"   never shown again
 //	doc:"one line"  help
 //	inline:"true"   a struct whose fields count as this one's, as if embedded
+//	kept:"true"     of a Collection's type: stored, but no parameter and not shown
 type plan struct {
 	fields  []field
 	byName  map[string]int
@@ -62,6 +63,9 @@ func planOf(t reflect.Type) *plan {
 func (p *plan) collect(t reflect.Type, at []int) {
 	for i := range t.NumField() {
 		sf := t.Field(i)
+		if sf.Tag.Get("kept") == "true" {
+			continue
+		}
 		index := append(slices.Clone(at), i)
 		if (sf.Anonymous || sf.Tag.Get("inline") == "true") && sf.Type.Kind() == reflect.Struct {
 			p.collect(sf.Type, index)

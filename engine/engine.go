@@ -68,6 +68,14 @@ type View interface {
 	Now() time.Time
 	// Warn adds a sentence to the answer's warnings.
 	Warn(format string, args ...any)
+	// Password draws a password by the password policy with a name, or by the
+	// usual one if it is "". A name that there is not is the caller's fault.
+	Password(policy string) (string, error)
+}
+
+// Passwords draws passwords by the policies that a transaction sees.
+type Passwords interface {
+	Password(tx *storage.Tx, policy string) (string, error)
 }
 
 // A Tx also writes; what it writes commits with the token, lease and answer.
@@ -108,6 +116,7 @@ type Answer struct {
 	Raw           *Raw
 	Stored        []byte // a stored answer, replayed as it was (unwrap)
 	Grant         *Grant // of a login; the server makes Auth of it
+	Accessor      string // of a credential in Data, noted beside a token that wraps the answer
 	Loan          *Loan  // of a route that lends; the server has it made
 	Lease         *Lease // of something lent
 	// After, if set, is run after the transaction has committed and before the
@@ -288,4 +297,8 @@ func (in *instance[E]) who(route int, c *Call) (Who, error) {
 		return f(in.e, c)
 	}
 	return Who{}, nil
+}
+
+func (in *instance[E]) verify(route int, c *Call) (func(context.Context) any, error) {
+	return in.spec.Routes[route].verify(in.e, c)
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"reflect"
@@ -170,6 +171,49 @@ func Login[E, Req any](pattern string, f func(*E, Tx, Req) (*Grant, error)) Rout
 	})
 	r.Info.Login, r.Info.Grants = true, true
 	return r
+}
+
+// VerifiedLogin is a Login whose verification takes long or asks somebody else.
+// look reads what a credential is verified against; verify runs once, outside of
+// any transaction, however often a conflict repeats the rest; grant makes the
+// token of what was verified, which may have changed meanwhile. An error of
+// verify is told in the transaction too, where a lockout counts it.
+func VerifiedLogin[E, Req, L, V any](pattern string, look func(*E, View, Req) (L, error),
+	verify func(*E, context.Context, Req, L) (V, error), grant func(*E, Tx, Req, V) (*Grant, error)) Route[E] {
+	r := Login(pattern, func(e *E, tx Tx, req Req) (*Grant, error) {
+		done, ok := CallOf(tx).Verified.(*verified[V])
+		if !ok {
+			return nil, errors.New("login ran before it was verified")
+		}
+		if done.err != nil {
+			return nil, done.err
+		}
+		return grant(e, tx, req, done.value)
+	})
+	info := r.Info
+	info.Verifies = true
+	r.verify = func(e *E, c *Call) (func(context.Context) any, error) {
+		var req Req
+		if err := c.decode(planOf(info.Request), reflect.ValueOf(&req).Elem(), decoding{}); err != nil {
+			return nil, err
+		}
+		found, err := look(e, reader{c}, req)
+		c.Warnings = nil // the login itself will say them
+		if err != nil {
+			return nil, err
+		}
+		return func(ctx context.Context) any {
+			value, err := verify(e, ctx, req, found)
+			return &verified[V]{value, err}
+		}, nil
+	}
+	return r
+}
+
+// verified is what a verification came to.
+type verified[V any] struct {
+	value V
+	err   error
 }
 
 // Named tells whom a login is about without verifying anything.

@@ -45,6 +45,7 @@ type RouteInfo struct {
 	Place    Place
 	Login    bool // no token is asked for
 	Grants   bool // answers a Grant: a login
+	Verifies bool // Match.Verify is to be called before the transaction
 	Lends    bool // answers a Loan, which is made after the transaction
 	Sudo     bool // the token needs sudo on the path
 	Flat     bool // data is repeated at the top level of the envelope
@@ -68,6 +69,7 @@ type Route[E any] struct {
 	run    func(*E, *Call) (*Answer, error)
 	exists func(*E, *Call) (bool, error)
 	who    func(*E, *Call) (Who, error)
+	verify func(*E, *Call) (func(context.Context) any, error)
 	lend   *lender[E]
 }
 
@@ -240,6 +242,7 @@ type routed interface {
 	run(route int, c *Call) (*Answer, error)
 	exists(route int, c *Call) (bool, error)
 	who(route int, c *Call) (Who, error)
+	verify(route int, c *Call) (func(context.Context) any, error)
 	create(route int, ctx context.Context, l *Loan) (*Answer, error)
 }
 
@@ -263,6 +266,14 @@ func (m *Match) Exists(c *Call) (bool, error) {
 func (m *Match) Who(c *Call) (Who, error) {
 	c.captures = m.captures
 	return m.in.who(m.route, c)
+}
+
+// Verify looks up what a login is verified against. The function that it
+// returns is to run once, outside of any transaction; what that returns belongs
+// in the Verified of the call that the route runs with.
+func (m *Match) Verify(c *Call) (func(context.Context) any, error) {
+	c.captures = m.captures
+	return m.in.verify(m.route, c)
 }
 
 // Capture returns the value captured under a name, or "".

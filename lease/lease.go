@@ -67,7 +67,7 @@ func OfToken(path, tokenID string) string { return path + "/h" + tokenID }
 
 // AttachToken makes the lease of a token.
 func AttachToken(tx *storage.Tx, path, tokenID string) {
-	rows(tx).Put(OfToken(path, tokenID), &row{Token: tokenID})
+	rows(tx).PutNew(OfToken(path, tokenID), &row{Token: tokenID})
 }
 
 // DetachToken removes the lease of a token that ended.

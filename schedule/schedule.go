@@ -58,6 +58,15 @@ func At(tx *storage.Tx, when time.Time, j Job) {
 	}
 }
 
+// Add is At for a job of a thing that is new, so that it cannot be scheduled yet:
+// it does not look.
+func Add(tx *storage.Tx, when time.Time, j Job) {
+	j.NS = tx.Namespace()
+	if err := put(tx, when, j); err != nil {
+		tx.Fail(fmt.Errorf("schedule %s: %w", j.Kind, err))
+	}
+}
+
 // Cancel calls off a job that belongs to no mount. Calling off what is not
 // scheduled does nothing.
 func Cancel(tx *storage.Tx, kind, id string) { Job{Kind: kind, ID: id}.Cancel(tx) }
@@ -84,6 +93,10 @@ func at(tx *storage.Tx, when time.Time, j Job) error {
 	if err := j.remove(tx); err != nil {
 		return err
 	}
+	return put(tx, when, j)
+}
+
+func put(tx *storage.Tx, when time.Time, j Job) error {
 	key := make([]byte, keySize)
 	binary.BigEndian.PutUint64(key, uint64(max(when.UnixMilli(), 0)))
 	if _, err := rand.Read(key[timeSize:]); err != nil {

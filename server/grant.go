@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fastness-dev/fastness/access/identity"
+	"github.com/fastness-dev/fastness/access/password"
 	"github.com/fastness-dev/fastness/access/token"
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/mount"
@@ -98,7 +99,7 @@ func (s *Server) renewing(tx *storage.Tx, e *token.Entry) (*token.Params, error)
 		return nil, err // for somebody who is gone or disabled there is nothing to renew
 	}
 	call := &engine.Call{Whole: tx, Rows: tx.In(l.Range()), Ctx: tx.Context(), By: &engine.Caller{EntityID: e.EntityID},
-		At_: &l.Mount, Time: s.now(), Scheduler: s.due}
+		At_: &l.Mount, Time: s.now(), Scheduler: s.due, Passwords: password.Store{}}
 	g, err := l.Instance.Renew(call, engine.Renewal{Held: e.Held, Meta: e.Meta, Policies: e.Policies, DisplayName: e.DisplayName})
 	if err != nil || g == nil {
 		return nil, err

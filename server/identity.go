@@ -164,14 +164,6 @@ func (s *Server) entryOf(tx *storage.Tx, a *api.Auth) (*token.Entry, error) {
 	return s.tokens.ByAccessor(tx, a.Accessor)
 }
 
-// unmounted removes the aliases of an auth method that is gone.
-func (s *Server) unmounted(tx *storage.Tx, e *mount.Entry) error {
-	if class(e.Path) != "auth" {
-		return nil
-	}
-	return s.identities.Unmount(tx, e.Accessor)
-}
-
 // identityPolicies are those that a token's lookup shows.
 func (s *Server) identityPolicies(tx *storage.Tx, e *token.Entry) ([]string, error) {
 	if e.EntityHome != "" {

@@ -132,6 +132,12 @@ func TestATokenHoldsWhatItsEntityDoes(t *testing.T) {
 	if bob := w.logIn("auth/pass/login/bob", `{}`); bob.EntityID == ann.EntityID {
 		t.Error("two users are one entity")
 	}
+	var n struct {
+		Counters struct{ Entities struct{ Total int } }
+	}
+	if w.read("sys/internal/counters/entities", &n); n.Counters.Entities.Total != 2 {
+		t.Errorf("counted: %+v", n)
+	}
 }
 
 // Whoever asks what a token can do is told of its entity's policies too.

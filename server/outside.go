@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/fastness-dev/fastness/access/password"
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/lease"
 	"github.com/fastness-dev/fastness/mount"
@@ -92,7 +93,7 @@ func (l loans) at(tx *storage.Tx, id string) (*mount.Live, *engine.Call, error) 
 		return nil, nil, nil
 	}
 	return m, &engine.Call{Whole: tx, Rows: tx.In(m.Range()), Ctx: tx.Context(), By: &engine.Caller{}, At_: &m.Mount,
-		Time: l.s.now(), Scheduler: l.s.due}, nil
+		Time: l.s.now(), Scheduler: l.s.due, Passwords: password.Store{}}, nil
 }
 
 func (l loans) Undo(tx *storage.Tx, id string, loan *engine.Loan) error {

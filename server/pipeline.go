@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fastness-dev/fastness/access/password"
 	"github.com/fastness-dev/fastness/access/policy"
 	"github.com/fastness-dev/fastness/access/token"
 	"github.com/fastness-dev/fastness/api"
@@ -43,8 +44,10 @@ type exchange struct {
 	caller  engine.Caller
 	op      policy.Operation
 	verdict policy.Verdict
+	consent
 	lease   *lease.Lease // reserved for what the request has made
 	call    *engine.Call
+	outcome any         // of the part of a login that is outside of the transaction
 	calls   engine.Call // what call points to
 	identified
 	rated
@@ -108,12 +111,17 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange)
 			mode = x.match.Info.Mode
 		}
 	}
+	if x.noRoute == nil && x.match.Info != nil && x.match.Info.Verifies {
+		if err := s.verify(ctx, x); err != nil {
+			return s.finish(x, nil, err)
+		}
+	}
 	var a *engine.Answer
 	_, err := s.store.Do(ctx, mode, func(tx *storage.Tx) (err error) {
 		a, err = s.run(ctx, tx, x)
 		return err
 	})
-	if err == nil && x.noRoute == nil && x.match.Info.Outside && !x.q.Help {
+	if err == nil && a == nil && x.noRoute == nil && x.match.Info.Outside && !x.q.Help {
 		a, err = s.runOutside(ctx, x)
 	}
 	if err == nil && a != nil && a.Loan != nil {
@@ -193,6 +201,7 @@ func (s *Server) find(tx *storage.Tx, x *exchange) (*storage.Tx, error) {
 
 // run is the transaction of a request: it may run again from the start.
 func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.Answer, error) {
+	x.restore()
 	tx, err := s.find(tx, x)
 	if err != nil {
 		return nil, err
@@ -202,24 +211,20 @@ func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.
 	}
 	x.who, x.verdict, x.identified = nil, policy.Verdict{}, identified{} // of a run before a conflict
 	x.call = s.newCall(ctx, tx, x)
-	authErr := s.authenticate(tx, x)
-	if errors.Is(authErr, storage.ErrUpgrade) {
-		return nil, authErr
-	}
-	if authErr == nil {
-		authErr = s.decide(tx, x)
-	}
-	if err := s.auditRequest(tx, x, authErr); err != nil {
+	if err := s.admit(tx, x); err != nil {
 		return nil, err
-	}
-	if authErr != nil {
-		return nil, authErr
 	}
 	if x.q.Help {
 		return s.help(x)
 	}
 	if x.noRoute != nil {
 		return nil, x.noRoute
+	}
+	if factors, ttl := x.controlled(); factors != nil {
+		return s.hold(tx, x, factors, ttl)
+	}
+	if tx, err = s.release(tx, x); err != nil {
+		return nil, err
 	}
 	if x.match.Info.Outside {
 		x.call.Whole = nil
@@ -242,9 +247,51 @@ func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.
 	return s.wrap(tx, x, a)
 }
 
+// admit asks who calls and whether they may, and records the request.
+func (s *Server) admit(tx *storage.Tx, x *exchange) error {
+	authErr := s.authenticate(tx, x)
+	if errors.Is(authErr, storage.ErrUpgrade) {
+		return authErr
+	}
+	if authErr == nil {
+		authErr = s.decide(tx, x)
+	}
+	if err := s.auditRequest(tx, x, authErr); err != nil {
+		return err
+	}
+	return authErr
+}
+
+// verify does the part of a login that takes long or asks somebody else, once
+// the request is on record and before the transaction, which may run more than
+// once. What it came to, a refusal included, is told in the transaction.
+func (s *Server) verify(ctx context.Context, x *exchange) error {
+	var outside func(context.Context) any
+	err := s.store.View(ctx, func(tx *storage.Tx) error {
+		tx, err := s.find(tx, x)
+		if err != nil || x.noRoute != nil || !x.match.Info.Verifies || x.q.Help {
+			return err
+		}
+		x.call = s.newCall(ctx, tx, x)
+		if err := s.admit(tx, x); err != nil {
+			return err
+		}
+		if _, _, err := s.listening(tx, x); err != nil {
+			return err // who is locked out costs nothing
+		}
+		outside, err = x.match.Verify(x.call)
+		return err
+	})
+	if err == nil && outside != nil {
+		x.outcome = outside(ctx)
+	}
+	return err
+}
+
 func (s *Server) newCall(ctx context.Context, tx *storage.Tx, x *exchange) *engine.Call {
 	c := &x.calls
-	*c = engine.Call{Whole: tx, Ctx: ctx, By: &x.caller, Time: s.now(), Body: x.q.Body, Query: x.q.Query, Scheduler: s.due, Data: x}
+	*c = engine.Call{Whole: tx, Ctx: ctx, By: &x.caller, Time: s.now(), Body: x.q.Body, Query: x.q.Query, Scheduler: s.due, Passwords: password.Store{},
+		Data: x, Verified: x.outcome}
 	x.caller = engine.Caller{Address: x.q.RemoteAddr, Namespace: x.ns.Path}
 	if x.live != nil {
 		c.Rows, c.At_ = tx.In(x.live.Range()), &x.live.Mount
@@ -267,7 +314,6 @@ func (x *exchange) public() bool {
 
 // authenticate finds who asks. A route for everyone asks nobody.
 func (s *Server) authenticate(tx *storage.Tx, x *exchange) error {
-	x.who = nil // a login that is run again has named whom it let in before
 	if x.public() && !x.q.Help && !x.forAnother() {
 		return nil
 	}
@@ -291,13 +337,19 @@ func (x *exchange) forAnother() bool {
 	if !x.match.Info.Unwraps {
 		return false
 	}
+	return x.wrapping() != x.q.Token
+}
+
+// wrapping is the wrapping token that a request to unwrap is about: the one in
+// its body, or its own.
+func (x *exchange) wrapping() string {
 	var body struct {
 		Token string `json:"token"`
 	}
-	if err := json.Unmarshal(x.q.Body, &body); err != nil {
-		return false // no body, or none that names a token
+	if err := json.Unmarshal(x.q.Body, &body); err != nil || body.Token == "" {
+		return x.q.Token
 	}
-	return body.Token != "" && body.Token != x.q.Token
+	return body.Token
 }
 
 var operations = map[engine.Op]policy.Operation{
@@ -334,7 +386,7 @@ func (s *Server) decide(tx *storage.Tx, x *exchange) error {
 		Path: down + x.q.Path, Op: x.op, Params: x.q.Body, WrapTTL: x.q.WrapTTL,
 		Sudo: x.noRoute == nil && x.match.Info.Sudo,
 	})
-	if !x.verdict.Allowed || len(x.verdict.MFAMethods) > 0 || len(x.verdict.ControlGroups) > 0 {
+	if !x.verdict.Allowed || len(x.verdict.MFAMethods) > 0 {
 		return engine.Listed(http.StatusForbidden, "permission denied")
 	}
 	return nil
@@ -434,7 +486,7 @@ func (s *Server) wrap(tx *storage.Tx, x *exchange, a *engine.Answer) (*engine.An
 		return nil, err
 	}
 	x.call.Warnings = nil
-	accessor := ""
+	accessor := a.Accessor
 	if a.Auth != nil {
 		accessor = a.Auth.Accessor
 	}

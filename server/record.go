@@ -40,7 +40,7 @@ func (s *Server) auditRequest(tx *storage.Tx, x *exchange, refused error) error 
 		return nil
 	}
 	x.refused = refused
-	if x.held = tx.Mode() == storage.ReadOnly && (x.noRoute != nil || x.q.Help || !x.match.Info.Outside); x.held {
+	if x.held = tx.Mode() == storage.ReadOnly && (x.noRoute != nil || x.q.Help || !x.match.Info.Outside && !x.match.Info.Verifies); x.held {
 		return nil
 	}
 	s.fill(x)
@@ -237,7 +237,7 @@ func (s *Server) fill(x *exchange) {
 	if w == nil {
 		return
 	}
-	e.Request.ClientTokenAccessor, e.Request.ClientID = w.Accessor, clientID(w)
+	e.Request.ClientTokenAccessor, e.Request.ClientID = w.Accessor, x.clientID(w)
 	e.Auth = authOf(w, q.Token)
 	x.auditIdentity(&e.Auth)
 	x.results = audit.PolicyResults{Allowed: x.verdict.Allowed, GrantingPolicies: x.granting[:0]}
@@ -271,10 +271,17 @@ func (x *exchange) sent() json.RawMessage {
 
 // clientID is who a request is counted for: its entity, or, of tokens without
 // one, all that have the same policies.
-func clientID(w *token.Entry) string {
-	if w.EntityID != "" {
+func (x *exchange) clientID(w *token.Entry) string {
+	switch {
+	case w.EntityID != "":
 		return w.EntityID
+	case x.grants != nil:
+		return x.grants.Name(func() string { return nameOfHolders(w) })
 	}
+	return nameOfHolders(w)
+}
+
+func nameOfHolders(w *token.Entry) string {
 	b := make([]byte, 0, 128)
 	for _, p := range w.Policies {
 		b = append(append(b, p...), 0)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fastness-dev/fastness/access/identity"
+	"github.com/fastness-dev/fastness/access/password"
 	"github.com/fastness-dev/fastness/access/policy"
 	"github.com/fastness-dev/fastness/access/quota"
 	"github.com/fastness-dev/fastness/access/token"
@@ -114,7 +115,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.sys = sys.New(&sys.System{Store: s.store, Barrier: s.barrier, Policies: s.policies, Tokens: s.tokens, Leases: s.leases,
 		Audit: s.audit, Wrapping: s.wrapping, Limits: s.limits, Logger: o.Logger, Settings: o.Settings,
-		Held: s.Held, Unmounted: s.unmounted, Unsealed: s.unsealed, Sealing: s.sealing, Node: s})
+		Identities: s.identities, Held: s.Held, Approver: approver, Unsealed: s.unsealed, Sealing: s.sealing, Node: s})
 	system := s.sys.Type()
 	types := append([]engine.Type{system, s.tokens.Type(), cubbyhole.Type(), s.identities.Type(s.oidcPart(o.Settings.APIAddr))}, o.Engines...)
 	s.mounts = mount.New(types, o.Settings.DefaultTTL, o.Settings.MaxTTL)
@@ -283,5 +284,5 @@ func (s *Server) mountJob(tx *storage.Tx, j schedule.Job) error {
 	}
 	job, id, _ := strings.Cut(j.ID, "\x1f")
 	return l.Instance.Job(&engine.Call{Whole: tx, Rows: tx.In(l.Range()), Ctx: tx.Context(), By: &engine.Caller{},
-		At_: &l.Mount, Time: s.now(), Scheduler: s.due}, job, id)
+		At_: &l.Mount, Time: s.now(), Scheduler: s.due, Passwords: password.Store{}}, job, id)
 }

@@ -72,9 +72,9 @@ type answer struct {
 	Status        int
 	Data          json.RawMessage
 	Auth          login
-	WrapInfo      struct{ Token string } `json:"wrap_info"`
-	LeaseID       string                 `json:"lease_id"`
-	LeaseDuration int                    `json:"lease_duration"`
+	WrapInfo      struct{ Token, Accessor string } `json:"wrap_info"`
+	LeaseID       string                           `json:"lease_id"`
+	LeaseDuration int                              `json:"lease_duration"`
 	Renewable     bool
 	Warnings      []string
 	Errors        []string

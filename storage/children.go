@@ -70,6 +70,17 @@ func (v Rows) link(path string, flag byte) error {
 	return nil
 }
 
+// linkNew is link for a leaf that is not known to be there.
+func (v Rows) linkNew(path string) error {
+	k, name, err := v.childKey(path)
+	if err != nil {
+		return err
+	}
+	v.tx.put(k, append([]byte{isLeaf}, name...), true, true)
+	folder, _ := split(path)
+	return v.link(folder, isFolder)
+}
+
 // unlink takes back link: a folder goes with its last child.
 func (v Rows) unlink(path string, flag byte) error {
 	for path != "" {

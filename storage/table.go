@@ -69,6 +69,17 @@ func (t Table[T]) Put(name string, v *T) {
 	t.rows.Put(t.prefix+name, b)
 }
 
+// PutNew is Put for a name that ends in what was drawn at random: it does not
+// look whether there is one.
+func (t Table[T]) PutNew(name string, v *T) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.rows.tx.fail(fmt.Errorf("encode %s: %w", t.prefix, err))
+		return
+	}
+	t.rows.PutNew(t.prefix+name, b)
+}
+
 // Delete removes the T of a name.
 func (t Table[T]) Delete(name string) { t.rows.Delete(t.prefix + name) }
 

@@ -319,6 +319,23 @@ func (v Rows) Put(path string, value []byte) {
 	v.tx.put(k, value, true, v.sealed())
 }
 
+// PutNew is Put for a path whose last name was drawn at random, so that nothing
+// can be there: it does not look.
+func (v Rows) PutNew(path string, value []byte) {
+	k, err := v.key(path)
+	if err != nil {
+		v.tx.fail(err)
+		return
+	}
+	if value == nil {
+		value = []byte{}
+	}
+	v.tx.put(k, value, true, v.sealed())
+	if v.r.Kind == Tree && path != "" {
+		v.tx.fail(v.linkNew(path))
+	}
+}
+
 // PutUnlisted sets the value at path without naming it in its folder.
 func (v Rows) PutUnlisted(path string, value []byte) {
 	k, err := v.key(path)

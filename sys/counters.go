@@ -35,8 +35,15 @@ type entityCounters struct {
 	} `json:"counters"`
 }
 
-func (s *System) countEntities(engine.View, engine.None) (*entityCounters, error) {
-	return &entityCounters{}, nil
+// countEntities reads the whole list of entities.
+func (s *System) countEntities(v engine.View, _ engine.None) (*entityCounters, error) {
+	a := &entityCounters{}
+	if s.Identities == nil {
+		return a, nil
+	}
+	n, err := s.Identities.Count(engine.CallOf(v).Whole)
+	a.Counters.Entities.Total = n
+	return a, err
 }
 
 type requestCounters struct {

@@ -163,8 +163,8 @@ func disableMount(t tableOf) func(*System, engine.Tx, mountPath) (engine.None, e
 			return engine.None{}, err
 		}
 		s.Mounts.Doom(whole, l.Entry)
-		if s.Unmounted != nil {
-			if err := s.Unmounted(whole, l.Entry); err != nil {
+		if s.Identities != nil && t.kind == engine.Auth {
+			if err := s.Identities.Unmount(whole, l.Accessor); err != nil {
 				return engine.None{}, err
 			}
 		}

@@ -6,11 +6,13 @@ import "github.com/fastness-dev/fastness/engine"
 var parts = []func() engine.Routes[System]{
 	lifeRoutes,
 	wrappingRoutes,
+	controlRoutes,
 	mountRoutes,
 	namespaceRoutes,
 	remountRoutes,
 	uiRoutes,
 	policyRoutes,
+	passwordRoutes,
 	capabilityRoutes,
 	toolRoutes,
 	leaseRoutes,

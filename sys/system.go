@@ -16,6 +16,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/fastness-dev/fastness/access/control"
+	"github.com/fastness-dev/fastness/access/identity"
 	"github.com/fastness-dev/fastness/access/policy"
 	"github.com/fastness-dev/fastness/access/quota"
 	"github.com/fastness-dev/fastness/access/token"
@@ -44,12 +46,11 @@ type System struct {
 	Logger   *slog.Logger
 	Settings Settings
 
+	// Identities, if set, lose their aliases with the mounts of those.
+	Identities *identity.Store
 	// Held says what the holder of a token may do; nil goes by the policies of
 	// the token alone.
 	Held func(tx *storage.Tx, e *token.Entry) (*policy.Held, error)
-	// Unmounted, if set, removes what others keep about a mount that is gone, in
-	// the transaction that disables it.
-	Unmounted func(tx *storage.Tx, e *mount.Entry) error
 	// Unsealed is called after the keys are in memory and before the unseal is
 	// answered; Sealing before they are dropped.
 	Unsealed func(ctx context.Context) error
@@ -57,6 +58,8 @@ type System struct {
 	// Seed adds to a new cluster what the server wants there (dev mounts). It
 	// runs in the transaction that initialises.
 	Seed func(tx *storage.Tx) error
+	// Approver is the caller of a request, as one who may agree to another's.
+	Approver func(*engine.Call) (control.Approver, error)
 	// Node answers for the parts of sys that are the server's own.
 	Node Node
 

@@ -142,6 +142,8 @@ func Refusal(err error) *api.Error {
 		return &api.Error{Status: http.StatusServiceUnavailable, Errors: []string{"Vault is sealed"}}
 	case errors.Is(err, storage.ErrFull):
 		return &api.Error{Status: http.StatusInsufficientStorage, Errors: []string{storage.ErrFull.Error()}}
+	case errors.Is(err, storage.ErrUnknownOutcome):
+		return &api.Error{Status: http.StatusInternalServerError, Errors: []string{storage.ErrUnknownOutcome.Error() + ": read it back before you retry"}}
 	case errors.Is(err, storage.ErrTooLarge):
 		return &api.Error{Status: http.StatusRequestEntityTooLarge, Errors: []string{storage.ErrTooLarge.Error()}}
 	case errors.Is(err, storage.ErrCorrupt):

@@ -146,6 +146,12 @@ func entityBy(tx *storage.Tx, by string) (*Entity, error) {
 	return entities(tx).Peek(id)
 }
 
+// Count counts the entities, by reading their whole list.
+func (s *Store) Count(tx *storage.Tx) (int, error) {
+	ids, err := entities(tx).Names("", "")
+	return len(ids), err
+}
+
 // newID draws an id. In a namespace it ends in a dot and that one's id, as the
 // ids of tokens do.
 func (s *Store) newID(tx *storage.Tx) (string, error) {

@@ -117,8 +117,8 @@ func (op Operation) String() string {
 	return operations[op].name
 }
 
-// needs is the capability that op asks for; 0 if op is not an operation.
-func (op Operation) needs() Caps {
+// Needs is the capability that op asks for; 0 if op is not an operation.
+func (op Operation) Needs() Caps {
 	if int(op) >= len(operations) {
 		return 0
 	}

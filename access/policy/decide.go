@@ -68,7 +68,7 @@ func (a *ACL) Decide(q Query) Verdict {
 	switch {
 	case q.Op == Help:
 		return v.allow(GrantedHelp, nil)
-	case q.Op.needs() == 0:
+	case q.Op.Needs() == 0:
 		v.Reason = NoOperation
 		return v
 	case a.root:
@@ -93,7 +93,7 @@ func (a *ACL) Decide(q Query) Verdict {
 		}
 	}
 	v.MFAMethods, v.ControlGroups, v.EventTypes = r.mfa, r.controls, r.events
-	return v.allow(Granted, r.granting[bits.TrailingZeros16(uint16(q.Op.needs()))])
+	return v.allow(Granted, r.granting[bits.TrailingZeros16(uint16(q.Op.Needs()))])
 }
 
 func (v Verdict) allow(why Reason, by []Granting) Verdict {
@@ -107,7 +107,7 @@ func (r *rule) capabilityFor(q Query) Reason {
 	switch {
 	case r.caps == Deny:
 		return DeniedByRule
-	case !r.caps.Has(q.Op.needs()):
+	case !r.caps.Has(q.Op.Needs()):
 		return MissingCapability
 	case q.Sudo && !r.caps.Has(CanSudo):
 		return MissingSudo

@@ -28,7 +28,7 @@ func (v Verdict) grant() string {
 		by = append(by, g.Policy)
 	}
 	return fmt.Sprintf("%s of %q is granted by path %q in %s", v.query.Op, v.query.Path, v.rule.text, v.rule.where(func(s source) bool {
-		return s.caps.Has(v.query.Op.needs()) && slices.Contains(by, s.policy)
+		return s.caps.Has(v.query.Op.Needs()) && slices.Contains(by, s.policy)
 	}))
 }
 
@@ -47,9 +47,9 @@ func (v Verdict) denial() string {
 		return fmt.Sprintf("path %q in %s says deny%s", v.rule.text, v.rule.where(func(s source) bool { return s.caps == Deny }), v.overruled())
 	case MissingCapability:
 		return fmt.Sprintf("%s of %q needs %q, but the most specific match, %s, gives %s%s",
-			op, path, op.needs(), at, quoted(v.rule.caps.Names()), v.overruled())
+			op, path, op.Needs(), at, quoted(v.rule.caps.Names()), v.overruled())
 	case MissingSudo:
-		return fmt.Sprintf("%q needs \"sudo\" besides %q, which %s does not give", path, op.needs(), at)
+		return fmt.Sprintf("%q needs \"sudo\" besides %q, which %s does not give", path, op.Needs(), at)
 	case WrappingRequired:
 		return fmt.Sprintf("%s allows wrapped answers only (%s); ask for one with a wrap TTL", at, v.rule.wrapBounds())
 	case WrappingTooShort, WrappingTooLong:
@@ -84,7 +84,7 @@ func (v Verdict) overruled() string {
 	both := v.query.Op == List || v.query.Op == Scan
 	var would []string
 	for _, r := range slices.Backward(v.acl.ranked) {
-		if r == v.rule || !r.caps.Has(v.query.Op.needs()) {
+		if r == v.rule || !r.caps.Has(v.query.Op.Needs()) {
 			continue
 		}
 		var t trie

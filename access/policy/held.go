@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/fastness-dev/fastness/storage"
 )
@@ -13,6 +14,19 @@ import (
 type Held struct {
 	*ACL
 	Policies []string
+
+	name atomic.Pointer[string]
+}
+
+// Name gives what make makes, which is to depend on the policies and their
+// namespace alone: it is made once.
+func (h *Held) Name(make func() string) string {
+	if n := h.name.Load(); n != nil {
+		return *n
+	}
+	n := make()
+	h.name.Store(&n)
+	return n
 }
 
 // A Bearer is an identity as policies see it: what it holds besides the policies
@@ -93,7 +107,7 @@ func (p *parsed) shared(names []string) *Held {
 	if h != nil {
 		return h
 	}
-	h = &Held{p.compile(names, Subject{}), names}
+	h = &Held{ACL: p.compile(names, Subject{}), Policies: names}
 	p.mu.Lock()
 	if len(p.held) >= maxACLs {
 		maps.DeleteFunc(p.held, func(string, *Held) bool { return len(p.held) >= maxACLs })
@@ -112,7 +126,7 @@ func (p *parsed) heldBy(own []string, b *Bearer) *Held {
 	names := NormalizeList(slices.Concat(own, b.Policies), false)
 	for _, n := range names {
 		if pol := p.byName[n]; pol != nil && pol.Templated {
-			return &Held{p.compile(names, b.Subject), names}
+			return &Held{ACL: p.compile(names, b.Subject), Policies: names}
 		}
 	}
 	return p.shared(names)

@@ -198,7 +198,7 @@ func (s *Store) makeService(tx *storage.Tx, c *Created, chosen, mark string) (er
 		return err
 	}
 	entries(tx).Put(e.ID, e)
-	accessors(tx).Put(e.Accessor, &accessorRow{Token: e.ID})
+	accessors(tx).PutNew(e.Accessor, &accessorRow{Token: e.ID})
 	if e.Parent != "" {
 		of, err := s.home(tx, e.Parent)
 		if err != nil {
@@ -207,7 +207,7 @@ func (s *Store) makeService(tx *storage.Tx, c *Created, chosen, mark string) (er
 		of.In(storage.TokenTree).Put(treeKey(e.Parent, e.ID), nil)
 	}
 	if !e.Expires.IsZero() {
-		schedule.At(tx, e.Expires, schedule.Job{Kind: KindExpire, ID: e.ID})
+		schedule.Add(tx, e.Expires, schedule.Job{Kind: KindExpire, ID: e.ID})
 		lease.AttachToken(tx, e.Path, e.ID)
 	}
 	return nil

@@ -37,11 +37,15 @@ type Mount struct {
 	At     engine.Mount
 	Caller engine.Caller
 
-	now  time.Time
-	due  []due
-	typ  engine.Type
-	inst engine.Instance
-	rows storage.Range
+	drawn passwords
+	now   time.Time
+	due   []due
+	last  *engine.Grant     // of the last login
+	body  []byte            // of the last reply of a transcript
+	kept  map[string]string // what `keep` noted, by its name
+	typ   engine.Type
+	inst  engine.Instance
+	rows  storage.Range
 }
 
 type due struct {
@@ -56,6 +60,7 @@ type Reply struct {
 	Body     []byte         // JSON of the data, or of the errors
 	Warnings []string
 	Creates  bool // the route looked, and what was written to was not there
+	Refused  bool // a login's credential was wrong
 }
 
 // New mounts an engine with options over an empty store.
@@ -145,6 +150,7 @@ type request struct {
 	body     json.RawMessage
 	query    url.Values
 	warnings []string
+	verified any
 }
 
 // in runs f in a transaction; what it schedules counts once it committed.
@@ -154,7 +160,7 @@ func (m *Mount) in(mode storage.Mode, q *request, f func(*engine.Call) error) er
 		at, by := m.At, m.Caller
 		s = &schedule{due: slices.Clone(m.due)}
 		c := &engine.Call{Rows: tx.In(m.rows), Whole: tx, Ctx: tx.Context(), By: &by, At_: &at, Time: m.now,
-			Body: q.body, Query: q.query, Scheduler: s}
+			Body: q.body, Query: q.query, Scheduler: s, Passwords: &m.drawn, Verified: q.verified}
 		err := f(c)
 		q.warnings = c.Warnings
 		return err
@@ -163,6 +169,14 @@ func (m *Mount) in(mode storage.Mode, q *request, f func(*engine.Call) error) er
 		m.due = s.due
 	}
 	return err
+}
+
+// passwords are those that engines draw: "password-1-of-POLICY" and so on.
+type passwords struct{ n int }
+
+func (p *passwords) Password(_ *storage.Tx, policy string) (string, error) {
+	p.n++
+	return fmt.Sprintf("password-%d-of-%s", p.n, policy), nil
 }
 
 type schedule struct{ due []due }
@@ -194,6 +208,9 @@ func (m *Mount) Do(op engine.Op, target, body string) Reply {
 		}
 		q.body = json.RawMessage(body)
 	}
+	if err := m.verify(&match, q); err != nil {
+		return refusal(err, nil)
+	}
 	var a *engine.Answer
 	creates := false
 	err = m.in(match.Info.Mode, q, func(c *engine.Call) error {
@@ -207,6 +224,9 @@ func (m *Mount) Do(op engine.Op, target, body string) Reply {
 	})
 	if err != nil {
 		return refusal(err, q.warnings)
+	}
+	if a != nil && a.Grant != nil {
+		m.last = a.Grant
 	}
 	r := reply(op, a)
 	r.Warnings, r.Creates = q.warnings, creates
@@ -243,6 +263,12 @@ func reply(op engine.Op, a *engine.Answer) Reply {
 		return r
 	}
 	r.Body = encode(a.Data)
+	if a.Grant != nil {
+		r.Body = encode(shownGrant(a.Grant))
+	}
+	if a.Data == nil && a.Grant == nil {
+		r.Body = nil
+	}
 	return r
 }
 
@@ -257,7 +283,7 @@ func refusal(err error, warnings []string) Reply {
 	default:
 		e = &api.Error{Status: http.StatusInternalServerError, Errors: []string{err.Error()}}
 	}
-	r := Reply{Status: e.Status, Body: e.Data, Warnings: append(warnings, e.Warnings...)}
+	r := Reply{Status: e.Status, Body: e.Data, Warnings: append(warnings, e.Warnings...), Refused: engine.WasRefused(err)}
 	if e.Data == nil {
 		r.Body = encode(struct {
 			Errors []string `json:"errors"`

@@ -65,7 +65,10 @@ func each(t reflect.Type, f func(reflect.StructField)) {
 	}
 	for i := range t.NumField() {
 		field := t.Field(i)
-		if field.Anonymous && field.Type.Kind() == reflect.Struct {
+		if field.Tag.Get("kept") == "true" {
+			continue
+		}
+		if (field.Anonymous || field.Tag.Get("inline") == "true") && field.Type.Kind() == reflect.Struct {
 			each(field.Type, f)
 			continue
 		}

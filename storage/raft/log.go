@@ -128,7 +128,9 @@ func (l *Log) Start(applied uint64, apply func(uint64, []byte) error) (err error
 	l.apply = apply
 	l.applied.Store(applied)
 	if err := l.lead(false); err != nil {
-		return errors.Join(err, l.lock.Close())
+		err = errors.Join(err, l.lock.Close())
+		l.lock = nil
+		return err
 	}
 	l.done.Go(l.run)
 	return nil

@@ -22,7 +22,7 @@ import (
 )
 
 var (
-	powerCuts = flag.Int("power-cuts", 40, "how often TestPowerCut cuts the power")
+	powerCuts = flag.Int("power-cuts", 25, "how often TestPowerCut cuts the power")
 	powerSeed = flag.Uint64("seed", 0, "the seed of TestPowerCut; 0 draws one")
 )
 

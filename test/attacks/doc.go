@@ -13,7 +13,7 @@ package attacks
 //	CVE-2021-42135                    routes of a released version to compare with
 //	CVE-2023-0665                     pki
 //	OpenBao GH-3518                   pagination limits
-//	CVE-2025-5999, groups and roles   identity and token roles; tokens are tested
+//	CVE-2025-5999, groups and roles   identity and token roles; tokens and logins are tested
 //	CVE-2024-9180, identity writes    identity; writes of policies are tested
 //	CVE-2026-55770                    ldap
 //	CVE-2026-39946                    database

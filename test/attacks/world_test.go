@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fastness-dev/fastness/catalog"
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/mount"
-	"github.com/fastness-dev/fastness/secrets/kv"
 	"github.com/fastness-dev/fastness/server"
 	"github.com/fastness-dev/fastness/storage"
 	kvstate "github.com/fastness-dev/fastness/storage/kv"
@@ -61,7 +61,7 @@ func openAt(t *testing.T, clock func() time.Time) *world {
 	t.Helper()
 	log := &lines{}
 	logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	s, err := server.New(server.Options{Clock: clock, Logger: logger, State: kvstate.NewMemory(), Log: raft.NewMemory(), Engines: kv.Types(),
+	s, err := server.New(server.Options{Clock: clock, Logger: logger, State: kvstate.NewMemory(), Log: raft.NewMemory(), Engines: catalog.Engines(),
 		Settings: sys.Settings{Version: "1.21.0", StorageType: "inmem", RootToken: "root"},
 		Seed: func(tx *storage.Tx, m *mount.Mounts) error {
 			_, err := m.Enable(tx, mount.Entry{Path: "secret/", Kind: engine.Secret, Type: "kv", Options: map[string]string{"version": "2"}})

@@ -40,6 +40,9 @@ var rows = []row{
 	{"KV v2 write", 3, func(i int) request {
 		return request{http.MethodPost, fmt.Sprintf("/v1/bench/data/s%d", i%spread), payload}
 	}},
+	{"AppRole login", 3, func(int) request {
+		return request{http.MethodPost, "/v1/auth/approle/login", `{"role_id":"bench","secret_id":"bench"}`}
+	}},
 }
 
 // spread is the number of secrets that reads and writes go around in.
@@ -114,6 +117,18 @@ func furnish(ctx context.Context, o options, s *target.Server, dir string) error
 	audit := map[string]any{"type": "file", "options": map[string]string{"file_path": filepath.Join(dir, "audit.log")}}
 	if err := s.Do(ctx, http.MethodPut, "/v1/sys/audit/file", audit, nil); err != nil {
 		return err
+	}
+	for _, w := range []struct {
+		path string
+		body map[string]any
+	}{
+		{"/v1/sys/auth/approle", map[string]any{"type": "approle"}},
+		{"/v1/auth/approle/role/bench", map[string]any{"role_id": "bench", "token_policies": "bench", "token_ttl": "1h"}},
+		{"/v1/auth/approle/role/bench/custom-secret-id", map[string]any{"secret_id": "bench"}},
+	} {
+		if err := s.Do(ctx, http.MethodPost, w.path, w.body, nil); err != nil {
+			return err
+		}
 	}
 	return fill(ctx, s, o.clients, spread)
 }

@@ -54,7 +54,7 @@ func TestForeignOwner(t *testing.T) {
 	const drop = "setpriv --reuid=65534 --regid=65534 --clear-groups --"
 	switching := wrapped(t, program, fmt.Sprintf("[ -e %s ] && exec %s %s \"$@\"", flag, drop, program))
 	open(t, filepath.Dir(filepath.Dir(switching)))
-	for _, place := range []string{"state", "log", "log/wal", "log/acknowledged"} {
+	for _, place := range []string{"state/LOCK", "log", "log/wal", "log/acknowledged"} {
 		t.Run(place, func(t *testing.T) {
 			w := begin(t, switching, t.TempDir())
 			w.server.Kill()

@@ -40,6 +40,9 @@ func TestRows(t *testing.T) {
 	if failed == 0 {
 		w.Error("no read met the damage")
 	}
+	if err := w.put(1000); err == nil || !strings.Contains(err.Error(), "storage is corrupt") {
+		w.Errorf("a write to damaged rows: %v", err)
+	}
 	w.says(from, name, "storage is corrupt", "restore this node from a backup or from its peers")
 	w.server.Kill()
 	undo()

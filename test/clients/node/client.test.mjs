@@ -228,6 +228,45 @@ test('wrapping', async () => {
   assert.deepEqual((await connect(any.wrap_info.token).write('sys/wrapping/unwrap', {})).data, { n: 1 });
 });
 
+test('AppRole with a wrapped secret-id', async () => {
+  await root.enableAuth({ mount_point: 'node-approle', type: 'approle' });
+  await root.addPolicy({ name: 'node-ci', rules: 'path "node-approle-kv/*" { capabilities = ["read"] }' });
+  await mount('node-approle-kv', '1');
+  await root.write('node-approle-kv/s', { a: 'b' });
+  const role = { mount_point: 'node-approle', role_name: 'ci' };
+  await root.addApproleRole({ ...role, policies: 'node-ci', token_ttl: 1200, secret_id_num_uses: 1 });
+  assert.deepEqual((await root.approleRoles({ mount_point: 'node-approle' })).data.keys, ['ci']);
+  assert.deepEqual((await root.getApproleRole(role)).data.token_policies, ['node-ci']);
+  const { role_id } = (await root.getApproleRoleId(role)).data;
+  const { wrap_info: wrapping } = await root.write('auth/node-approle/role/ci/secret-id', {}, wrapped('60s'));
+  assert.equal(wrapping.creation_path, 'auth/node-approle/role/ci/secret-id');
+
+  // The runner has a role-id and a wrapping token, and nothing else.
+  const { secret_id } = (await connect(wrapping.token).unwrap()).data;
+  const runner = connect();
+  const { auth } = await runner.approleLogin({ mount_point: 'node-approle', role_id, secret_id });
+  assert.deepEqual(auth.metadata, { role_name: 'ci' });
+  assert.equal(auth.lease_duration, 1200);
+  assert.deepEqual((await runner.read('node-approle-kv/s')).data, { a: 'b' });
+  assert.deepEqual((await runner.tokenLookupSelf()).data.policies, ['default', 'node-ci']);
+  await refused(connect(wrapping.token).unwrap(), 400, /wrapping token is not valid or does not exist/);
+  await refused(connect().approleLogin({ mount_point: 'node-approle', role_id, secret_id }), 400, /invalid role or secret ID/);
+  const again = (await root.getApproleRoleSecret(role)).data;
+  assert.ok(again.secret_id && again.secret_id_accessor);
+  await root.deleteApproleRole(role);
+  await refused(connect().approleLogin({ mount_point: 'node-approle', role_id, secret_id: again.secret_id }), 400, /invalid role or secret ID/);
+});
+
+test('userpass', async () => {
+  await root.enableAuth({ mount_point: 'node-people', type: 'userpass' });
+  await root.write('auth/node-people/users/ann', { password: 'one', token_policies: 'node-a' });
+  const ann = connect();
+  const { auth } = await ann.userpassLogin({ mount_point: 'node-people', username: 'ann', password: 'one' });
+  assert.deepEqual([auth.metadata, auth.token_policies], [{ username: 'ann' }, ['default', 'node-a']]);
+  assert.equal((await ann.tokenLookupSelf()).data.display_name, 'node-people-ann');
+  await refused(connect().userpassLogin({ mount_point: 'node-people', username: 'ann', password: 'two' }), 400, /invalid username or password/);
+});
+
 test('mounts', async () => {
   await mount('node-mounts', '1');
   await refused(mount('node-mounts', '1'), 400, /path is already in use at node-mounts\//);

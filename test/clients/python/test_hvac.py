@@ -315,6 +315,79 @@ class Wrapping(Case):
         self.assertTrue(connect(token).is_authenticated())
 
 
+class AppRole(Case):
+    def test_wrapped_secret_id(self):
+        self.root.sys.enable_auth_method("approle", path="py-approle")
+        self.root.sys.create_or_update_policy("py-ci", 'path "py-approle-kv/*" { capabilities = ["read"] }')
+        self.mount("py-approle-kv", "1")
+        self.root.secrets.kv.v1.create_or_update_secret("s", {"a": "b"}, mount_point="py-approle-kv")
+        at = {"mount_point": "py-approle"}
+        approle = self.root.auth.approle
+        approle.create_or_update_approle(
+            "ci", token_policies=["py-ci"], token_ttl="20m", token_max_ttl="1h", secret_id_num_uses=1, secret_id_ttl="10m", **at
+        )
+        self.assertEqual(approle.list_roles(**at)["data"]["keys"], ["ci"])
+        role = approle.read_role("ci", **at)["data"]
+        self.assertEqual((role["token_policies"], role["token_ttl"], role["bind_secret_id"]), (["py-ci"], 1200, True))
+        role_id = approle.read_role_id("ci", **at)["data"]["role_id"]
+        wrapped = approle.generate_secret_id("ci", metadata={"host": "runner"}, wrap_ttl="60s", **at)["wrap_info"]
+        self.assertEqual(wrapped["creation_path"], "auth/py-approle/role/ci/secret-id")
+        self.assertEqual(approle.list_secret_id_accessors("ci", **at)["data"]["keys"], [wrapped["wrapped_accessor"]])
+
+        # The runner has a role-id and a wrapping token, and nothing else.
+        secret_id = connect(wrapped["token"]).sys.unwrap()["data"]["secret_id"]
+        runner = connect("")
+        auth = runner.auth.approle.login(role_id, secret_id, **at)["auth"]
+        self.assertEqual(auth["metadata"], {"role_name": "ci", "host": "runner"})
+        self.assertEqual((auth["lease_duration"], auth["renewable"]), (1200, True))
+        self.assertEqual(runner.secrets.kv.v1.read_secret("s", mount_point="py-approle-kv")["data"], {"a": "b"})
+        self.assertEqual(runner.auth.token.renew_self(increment="40m")["auth"]["lease_duration"], 2400)
+        with self.refused(exceptions.InvalidRequest, "wrapping token is not valid or does not exist"):
+            connect(wrapped["token"]).sys.unwrap()
+        with self.refused(exceptions.InvalidRequest, "invalid role or secret ID"):
+            connect("").auth.approle.login(role_id, secret_id, **at)
+        with self.refused(exceptions.InvalidRequest, "invalid role or secret ID"):
+            connect("").auth.approle.login("nobody", secret_id, **at)
+
+    def test_secret_ids(self):
+        self.root.sys.enable_auth_method("approle", path="py-ids")
+        at = {"mount_point": "py-ids"}
+        approle = self.root.auth.approle
+        approle.create_or_update_approle("app", secret_id_bound_cidrs=["127.0.0.0/8"], **at)
+        approle.update_role_id("app", "my-role", **at)
+        made = approle.create_custom_secret_id("app", "my-secret", metadata={"a": "b"}, **at)["data"]
+        looked = approle.read_secret_id("app", "my-secret", **at)["data"]
+        self.assertEqual((looked["secret_id_accessor"], looked["metadata"]), (made["secret_id_accessor"], {"a": "b"}))
+        looked = approle.read_secret_id_accessor("app", made["secret_id_accessor"], **at)["data"]
+        self.assertEqual((looked["secret_id_num_uses"], looked["secret_id_ttl"]), (0, 0))
+        self.assertTrue(connect("").auth.approle.login("my-role", "my-secret", **at)["auth"]["client_token"])
+        approle.destroy_secret_id_accessor("app", made["secret_id_accessor"], **at)
+        with self.refused(exceptions.InvalidRequest, "invalid role or secret ID"):
+            connect("").auth.approle.login("my-role", "my-secret", **at)
+        approle.delete_role("app", **at)
+        with self.assertRaises(exceptions.InvalidPath):
+            approle.read_role("app", **at)
+
+
+class Userpass(Case):
+    def test_life(self):
+        self.root.sys.enable_auth_method("userpass", path="py-people")
+        at = {"mount_point": "py-people"}
+        users = self.root.auth.userpass
+        users.create_or_update_user("Ann", password="one", policies="py-a,py-b", **at)
+        self.assertEqual(users.list_user(**at)["data"]["keys"], ["ann"])
+        self.assertEqual(users.read_user("ann", **at)["data"]["token_policies"], ["py-a", "py-b"])
+        auth = connect("").auth.userpass.login("ANN", "one", **at)["auth"]
+        self.assertEqual((auth["metadata"], auth["token_policies"]), ({"username": "ann"}, ["default", "py-a", "py-b"]))
+        users.update_password_on_user("ann", "two", **at)
+        with self.refused(exceptions.InvalidRequest, "invalid username or password"):
+            connect("").auth.userpass.login("ann", "one", **at)
+        self.assertTrue(connect("").auth.userpass.login("ann", "two", **at)["auth"]["client_token"])
+        users.delete_user("ann", **at)
+        with self.refused(exceptions.InvalidRequest, "invalid username or password"):
+            connect("").auth.userpass.login("ann", "two", **at)
+
+
 class Mounts(Case):
     def test_life(self):
         self.mount("py-mounts", "1")
@@ -338,3 +411,64 @@ class Mounts(Case):
         self.root.sys.disable_secrets_engine("py-moved")
         with self.refused(exceptions.InvalidPath, "no handler for route"):
             self.root.secrets.kv.v1.read_secret("x", mount_point="py-moved")
+
+
+class Identity(Case):
+    def test_entities_and_their_aliases(self):
+        identity = self.root.secrets.identity
+        accessor = self.root.sys.list_auth_methods()["data"]["token/"]["accessor"]
+        made = identity.create_or_update_entity("py-dora", metadata={"team": "red"}, policies=["default"])["data"]
+        again = identity.create_or_update_entity_by_name("PY-dora", metadata={"team": "blue"})
+        self.assertEqual(again.status_code, 204)
+        identity.update_entity(made["id"], name="py-nora")
+        entity = identity.read_entity_by_name("py-nora")["data"]
+        self.assertEqual(
+            (entity["id"], entity["metadata"], entity["policies"], entity["disabled"]),
+            (made["id"], {"team": "blue"}, ["default"], False),
+        )
+        alias = identity.create_or_update_entity_alias("py-nora", canonical_id=made["id"], mount_accessor=accessor)["data"]
+        identity.update_entity_alias(alias["id"], "py-nora2", canonical_id=made["id"], mount_accessor=accessor)
+        self.assertEqual(identity.read_entity_alias(alias["id"])["data"]["name"], "py-nora2")
+        self.assertIn(alias["id"], identity.list_entity_aliases()["data"]["keys"])
+        found = identity.lookup_entity(alias_name="py-nora2", alias_mount_accessor=accessor)["data"]
+        self.assertEqual(found["id"], made["id"])
+        other = identity.create_or_update_entity("py-other")["data"]["id"]
+        identity.merge_entities(from_entity_ids=[other], to_entity_id=made["id"])
+        self.assertEqual(identity.read_entity(made["id"])["data"]["merged_entity_ids"], [other])
+        self.assertIn("py-nora", identity.list_entities_by_name()["data"]["keys"])
+        self.assertIn(made["id"], identity.list_entities()["data"]["key_info"])
+        with self.refused(exceptions.InvalidRequest, "policies cannot contain root"):
+            identity.create_or_update_entity("py-root", policies=["Root"])
+        identity.delete_entity_alias(alias["id"])
+        identity.delete_entity(made["id"])
+        with self.assertRaises(exceptions.InvalidPath):
+            identity.read_entity(made["id"])
+
+    def test_groups(self):
+        identity = self.root.secrets.identity
+        accessor = self.root.sys.list_auth_methods()["data"]["token/"]["accessor"]
+        entity = identity.create_or_update_entity("py-member")["data"]["id"]
+        inner = identity.create_or_update_group("py-inner", policies=["p"], member_entity_ids=[entity])["data"]["id"]
+        outer = identity.create_or_update_group("py-outer", member_group_ids=[inner])["data"]["id"]
+        self.assertEqual(identity.read_entity(entity)["data"]["inherited_group_ids"], [outer])
+        identity.update_group(inner, "py-inner", metadata={"k": "v"})
+        group = identity.read_group_by_name("py-inner")["data"]
+        self.assertEqual(
+            (group["metadata"], group["parent_group_ids"], group["member_entity_ids"]), ({"k": "v"}, [outer], [entity])
+        )
+        with self.refused(exceptions.InvalidRequest, "cyclic relationship detected"):
+            identity.update_group(inner, "py-inner", member_group_ids=[outer])
+        identity.create_or_update_group_by_name("py-ext", group_type="external")
+        ext = identity.lookup_group(name="py-ext")["data"]["id"]
+        alias = identity.create_or_update_group_alias("py-ext", mount_accessor=accessor, canonical_id=ext)["data"]["id"]
+        identity.update_group_alias(alias, "py-ext2", mount_accessor=accessor, canonical_id=ext)
+        self.assertEqual(identity.read_group_alias(alias)["data"]["name"], "py-ext2")
+        self.assertIn(alias, identity.list_group_aliases()["data"]["keys"])
+        self.assertIn("py-outer", identity.list_groups_by_name()["data"]["keys"])
+        self.assertIn(outer, identity.list_groups()["data"]["keys"])
+        identity.delete_group_alias(alias)
+        identity.delete_group(ext)
+        identity.delete_group_by_name("py-inner")
+        self.assertIsNone(identity.read_group(outer)["data"]["member_group_ids"] or None)
+        identity.delete_group(outer)
+        identity.delete_entity_by_name("py-member")
