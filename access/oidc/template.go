@@ -3,6 +3,7 @@ package oidc
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -57,9 +58,6 @@ func checkTemplate(text string) error {
 	if err != nil {
 		return engine.Bad("error parsing template JSON: %s", err)
 	}
-	if made == nil {
-		return engine.Bad("error parsing template JSON: it must be an object")
-	}
 	for name := range made {
 		if slices.ContainsFunc(reserved, func(r string) bool { return strings.EqualFold(r, name) }) {
 			return engine.Bad("top level key %q not allowed. Restricted keys: %s", name, strings.Join(reserved, ", "))
@@ -111,10 +109,11 @@ func (t template) fill(of policy.Subject, now time.Time) (claims, error) {
 		b.Write(value)
 	}
 	var made claims
-	if err := json.Unmarshal([]byte(b.String()), &made); err != nil {
-		return nil, err
+	err := json.Unmarshal([]byte(b.String()), &made)
+	if mistyped := (*json.UnmarshalTypeError)(nil); errors.As(err, &mistyped) || err == nil && made == nil {
+		return nil, errors.New("it must be an object")
 	}
-	return made, nil
+	return made, err
 }
 
 // claimsOf fills the text of a template that was checked. An empty one makes

@@ -166,7 +166,11 @@ func introspect(s *Store, v engine.View, q introspection) (*introspected, error)
 	if q.ClientID != "" {
 		want.AnyAudience = jwt.Audience{q.ClientID}
 	}
-	if err := said.ValidateWithLeeway(want, 0); err != nil {
+	err = said.ValidateWithLeeway(want, 0)
+	if err == nil && !v.Now().Before(said.Expiry.Time()) { // at its end a token has ended
+		err = jwt.ErrExpired
+	}
+	if err != nil {
 		return no("error validating claims: %s", err)
 	}
 	who, err := s.entity(v, said.Subject)
