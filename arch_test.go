@@ -88,6 +88,7 @@ var beside = []string{
 	"test/crash -> test/clients/target",
 	"test/faults -> test/clients/target",
 	"test/clients -> test/clients/target",
+	"test/oidc -> test/clients/target",
 }
 
 // engineMaySee is all that secrets/* and auth/* import of ours, besides
