@@ -83,6 +83,11 @@ func commands() []command {
 		{"policy read", "NAME", "Print a policy", shows, bindPolicyRead},
 		{"policy write", "NAME PATH", "Upload a policy from a file, or - for standard input", acts, bindPolicyWrite},
 		{"policy delete", "NAME", "Delete a policy", acts, bindPolicyDelete},
+		{"policy test", "FILE...", "Try policies on requests, without a server", withFormat, bindPolicyTest},
+		{"policy explain", "[ID]", "Explain a refusal, or what would come of a request", answer, bindPolicyExplain},
+		{"policy who-can", "PATH CAPABILITY", "List who can do something", shows, bindPolicyWhoCan},
+		{"policy what-can", "[ENTITY]", "List what somebody can do", shows, bindPolicyWhatCan},
+		{"policy diff", "FILE", "Show what a policy's new text would change, and for whom", shows, bindPolicyDiff},
 		{"policy fmt", "PATH", "Format a policy file in place", 0, bindPolicyFmt},
 
 		{"lease lookup", "ID", "Show a lease", answer, bindLeaseLookup},

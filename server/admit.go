@@ -68,8 +68,8 @@ func (s *Server) rateOf(ctx context.Context, x *exchange) error {
 		r := &x.rated
 		tx, err := s.find(tx, x)
 		if err != nil {
-			r.roles = nil // it is refused for another reason
-			return nil
+			r.roles = nil
+			return nil //nolint:nilerr // it is refused for that in its turn
 		}
 		if x.noRoute != nil || !x.match.Info.Grants {
 			r.roles = nil

@@ -30,7 +30,7 @@ func (s *Server) grant(tx *storage.Tx, x *exchange, g *engine.Grant) (*engine.An
 	for _, w := range c.Warnings {
 		x.call.Warn("%s", w)
 	}
-	x.who = c.Entry // whom the audit record of the answer names
+	x.who, x.letIn = c.Entry, c.Raw // whom the audit record of the answer names
 	return &engine.Answer{Auth: c.Entry.Auth(c.Raw, s.now())}, nil
 }
 

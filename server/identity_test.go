@@ -331,7 +331,7 @@ func TestTheAuditNamesTheIdentity(t *testing.T) {
 		}
 	}
 	got := strings.ReplaceAll(strings.Join(lines, "\n"), ann.EntityID, "ANN")
-	want := `login {ANN true [default] [default] []} gives {ANN true [default] [default] []}
+	want := `login {ANN true [default] [default] []} gives {ANN false [default] [default] []}
 login {ANN false [default reads] [default] [reads]} gives {ANN false [default reads] [default] [reads]}
 request {ANN false [default reads] [default] [reads]}
 response {ANN false [default reads] [default] [reads]}`

@@ -23,9 +23,10 @@ import (
 
 // A record is what the audit devices are told of an exchange.
 type record struct {
-	audited bool  // the request is recorded: once, however often a conflict repeats us
-	held    bool  // it is recorded together with its answer
-	refused error // why the request was not let through
+	audited bool   // the request is recorded: once, however often a conflict repeats us
+	held    bool   // it is recorded together with its answer
+	refused error  // why the request was not let through
+	letIn   string // the token that the request, a login, was given
 
 	entry    audit.Entry
 	response audit.Response
@@ -45,6 +46,10 @@ func (s *Server) auditRequest(tx *storage.Tx, x *exchange, refused error) error 
 	}
 	s.fill(x)
 	x.entry.Error = denied(refused)
+	if x.who == nil && x.noRoute == nil && x.match.Info.Grants {
+		x.results = audit.PolicyResults{Allowed: refused == nil} // a login is for everyone
+		x.entry.Auth.PolicyResults = &x.results
+	}
 	if err := s.audit.Request(x.call.Ctx, &x.entry); err != nil {
 		return unrecorded("request")
 	}
@@ -108,6 +113,9 @@ func kindOf(err error) string {
 	if err == nil {
 		return ""
 	}
+	if engine.WasRefused(err) {
+		return "invalid credentials"
+	}
 	told := wire.Refusal(err)
 	var kind string
 	switch {
@@ -168,7 +176,7 @@ func (x *exchange) answered(a *engine.Answer, failed error) (err error) {
 		r.Auth = &audit.Auth{ClientToken: t.ClientToken, Accessor: t.Accessor, DisplayName: t.DisplayName, Policies: t.Policies,
 			TokenPolicies: t.TokenPolicies, Metadata: t.Metadata, EntityID: t.EntityID, TokenType: t.TokenType,
 			NumUses: t.NumUses, TokenTTL: time.Duration(t.LeaseDuration) * time.Second,
-			IdentityPolicies: t.IdentityPolicies, EntityCreated: x.entityCreated}
+			IdentityPolicies: t.IdentityPolicies}
 	}
 	return nil
 }
@@ -234,7 +242,13 @@ func (s *Server) fill(x *exchange) {
 		e.Request.PlainKeys = l.Config.AuditNonHMACRequestKeys
 	}
 	w := x.who
-	if w == nil {
+	switch {
+	case w == nil:
+		return
+	case x.letIn != "":
+		e.Auth = authOf(w, x.letIn)
+		e.Auth.TokenIssueTime = time.Time{}
+		x.auditIdentity(&e.Auth)
 		return
 	}
 	e.Request.ClientTokenAccessor, e.Request.ClientID = w.Accessor, x.clientID(w)
