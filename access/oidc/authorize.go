@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/fastness-dev/fastness/access/identity"
 	"github.com/fastness-dev/fastness/engine"
@@ -166,7 +165,7 @@ func (q *authorization) grant(s *Store, tx engine.Tx, p *Provider, client *known
 		if g.AuthTime, err = s.o.AuthTime(tx); err != nil {
 			return nil, nil, err
 		}
-		if tx.Now().Sub(g.AuthTime) > time.Duration(*q.MaxAge)*time.Second {
+		if tx.Now().Unix()-g.AuthTime.Unix() > int64(*q.MaxAge) { // in whole seconds, as it is asked for and told
 			return nil, q.refuse("max_age_violation", "active re-authentication is required by max_age"), nil
 		}
 	}

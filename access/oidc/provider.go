@@ -70,14 +70,34 @@ func providerRoutes() engine.Routes[Store] {
 		return nil
 	}
 	c.Show = func(s *Store, v engine.View, item *engine.Item[Provider]) (any, error) {
-		shown := item.Value
-		shown.Issuer = s.issuerOf(v, item.Name, &item.Value)
-		return &shown, nil
+		return s.showProvider(v, item.Name, &item.Value), nil
 	}
-	c.Info = c.Show
-	return append(c.Routes(),
+	return append(c.Routes()[1:], // the list is its own
+		engine.List(c.Path, listProviders).Doc("List every provider, or those that a client may use."),
 		engine.Read("oidc/provider/{name}/.well-known/openid-configuration", providerDiscovery).Public().Bare().Doc("What clients of a provider need to know."),
 		engine.Read("oidc/provider/{name}/.well-known/keys", providerKeys).Public().Bare().Doc("The public keys of a provider."))
+}
+
+// showProvider is a provider with the issuer that it has.
+func (s *Store) showProvider(v engine.View, name string, p *Provider) *Provider {
+	shown := *p
+	shown.Issuer = s.issuerOf(v, name, p)
+	return &shown
+}
+
+type providersOf struct {
+	ClientID string `json:"allowed_client_id" doc:"Client that may use them; empty is any."`
+}
+
+func listProviders(s *Store, v engine.View, q providersOf) (engine.Keys, error) {
+	keys := engine.Keys{Info: map[string]any{}}
+	err := each(&providers, v, func(name string, p *Provider) error {
+		if q.ClientID == "" || admits(p.AllowedClientIDs, q.ClientID) {
+			keys.Keys, keys.Info[name] = append(keys.Keys, name), s.showProvider(v, name, p)
+		}
+		return nil
+	})
+	return keys, err
 }
 
 func checkProvider(_ *Store, tx engine.Tx, item *engine.Item[Provider]) error {

@@ -260,6 +260,22 @@ func TestAuthorizeRefuses(t *testing.T) {
 	w.code(c.request("prompt", "login consent", "scope", "openid unheard-of"))
 }
 
+// A list of providers can be of those that a client may use.
+func TestProvidersOfAClient(t *testing.T) {
+	w := newWorld(t)
+	w.set("provider/few", map[string]any{"allowed_client_ids": "x,y", "issuer": "https://id.example"})
+	for query, want := range map[string][]string{"": {"default", "few"}, "?allowed_client_id=x": {"default", "few"}, "?allowed_client_id=z": {"default"}} {
+		got := ask[struct {
+			Keys []string
+			Info map[string]struct{ Issuer string } `json:"key_info"`
+		}](w, 200, engine.OpList, "oidc/provider"+query, "")
+		if !slices.Equal(got.Keys, want) || got.Info["default"].Issuer != address+"/v1/identity/oidc/provider/default" ||
+			len(want) == 2 && got.Info["few"].Issuer != "https://id.example/v1/identity/oidc/provider/few" {
+			t.Errorf("%q: %+v", query, got)
+		}
+	}
+}
+
 // Two scopes that make one claim cannot be asked for together, and the operator
 // is told before.
 func TestScopesInConflict(t *testing.T) {

@@ -76,15 +76,13 @@ func parseTemplate(text string) (template, error) {
 		case text[i] == '"':
 			quoted = !quoted
 		case !strings.HasPrefix(text[i:], "{{"):
-		case quoted:
-			return nil, fmt.Errorf("a variable is a whole value, and stands outside of quotes")
 		default:
 			name, rest, closed := strings.Cut(text[i+2:], "}}")
 			if name = strings.TrimSpace(name); !closed || !known(name) {
 				return nil, fmt.Errorf("unknown variable %q", name)
 			}
-			if strings.HasPrefix(strings.TrimLeft(rest, " \t\r\n"), ":") {
-				return nil, fmt.Errorf("a variable cannot be the name of a claim")
+			if quoted || !stands(text[:i], rest) {
+				return nil, fmt.Errorf("a variable is a whole value: neither within quotes nor the name of a claim")
 			}
 			t = append(t, piece{text[from:i], name})
 			from = len(text) - len(rest)
@@ -92,6 +90,14 @@ func parseTemplate(text string) (template, error) {
 		}
 	}
 	return append(t, piece{text[from:], ""}), nil
+}
+
+// stands says whether there is room for a value, and a value only, between two
+// texts.
+func stands(before, after string) bool {
+	const space = " \t\r\n"
+	before, after = strings.TrimRight(before, space), strings.TrimLeft(after, space)
+	return before != "" && after != "" && strings.ContainsRune(":[,", rune(before[len(before)-1])) && strings.ContainsRune(",]}", rune(after[0]))
 }
 
 // fill makes the claims of a template for an entity.

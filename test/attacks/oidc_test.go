@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -147,6 +149,29 @@ func TestCVE_2025_62513_BodiesOfTheProviderOnRecord(t *testing.T) {
 			if secret == "" || strings.Contains(said, secret) || strings.Contains(said, base64.StdEncoding.EncodeToString([]byte(a.id+":"+secret))) {
 				t.Errorf("%s shows the %s", where, what)
 			}
+		}
+	}
+}
+
+// Of many who come with one code at once, one at most gets something for it.
+func TestRFC9700_CodeChangedManyTimesAtOnce(t *testing.T) {
+	a := open(t).application("")
+	for range 8 {
+		code := a.reply(a.authorize(a.ann, a.id)).Code
+		var wait sync.WaitGroup
+		var got atomic.Int32
+		for range 8 {
+			wait.Go(func() {
+				if rec := a.redeem(code, a); rec.Code == http.StatusOK {
+					got.Add(1)
+				} else if !strings.Contains(rec.Body.String(), "invalid_grant") {
+					t.Errorf("%d %s", rec.Code, rec.Body)
+				}
+			})
+		}
+		wait.Wait()
+		if got.Load() != 1 {
+			t.Fatalf("a code was changed %d times", got.Load())
 		}
 	}
 }
