@@ -83,7 +83,10 @@ func authorize(s *Store, tx engine.Tx, q authorization) (*engine.Answer, error) 
 	return &engine.Answer{Data: &authorized{code, q.State}}, nil
 }
 
-const codeLength = 32
+const (
+	codeLength = 32
+	maxNonce   = 1024 // bytes
+)
 
 // client finds who asks. Nothing may be sent to a redirect URI before this.
 func (q *authorization) client(v engine.View, p *Provider) (*knownClient, *engine.Answer, error) {
@@ -122,6 +125,8 @@ func (q *authorization) check(client *knownClient) *engine.Answer {
 		return q.refuse("unsupported_response_type", "unsupported response_type value")
 	case q.MaxAge != nil && *q.MaxAge < 0:
 		return q.refuse("invalid_request", "max_age parameter must not be negative")
+	case len(q.Nonce) > maxNonce: // it is kept, and everybody may ask for codes
+		return q.refuse("invalid_request", "nonce parameter is too long")
 	case slices.Contains(prompts, "none") && len(prompts) > 1,
 		slices.ContainsFunc(prompts, func(p string) bool { return !slices.Contains(promptValues, p) }):
 		return q.refuse("invalid_request", "invalid prompt value")

@@ -247,6 +247,7 @@ func TestAuthorizeRefuses(t *testing.T) {
 		{"prompt", "none login", "invalid_request"},
 		{"prompt", "x", "invalid_request"},
 		{"max_age", "-1", "invalid_request"},
+		{"nonce", strings.Repeat("n", 1025), "invalid_request"},
 	} {
 		r := w.authorize(c.request(q.name, q.value))
 		w.refused(q.name+"="+q.value, r, q.want)
@@ -257,7 +258,7 @@ func TestAuthorizeRefuses(t *testing.T) {
 	w.refused("a provider of others", w.said(w.Do(engine.OpRead, "oidc/provider/narrow/authorize?"+form(c.request()), "")), "unauthorized_client")
 	w.login = w.Now().Add(-61 * time.Second)
 	w.refused("an old login", w.authorize(c.request("max_age", "60")), "max_age_violation")
-	w.code(c.request("prompt", "login consent", "scope", "openid unheard-of"))
+	w.code(c.request("prompt", "login consent", "scope", "openid unheard-of", "nonce", strings.Repeat("n", 1024)))
 }
 
 // A list of providers can be of those that a client may use.
