@@ -94,6 +94,14 @@ func commands() []command {
 		{"lease renew", "ID", "Make a lease last longer", answer, bindLeaseRenew},
 		{"lease revoke", "ID", "End a lease, or all under a prefix", acts, bindLeaseRevoke},
 
+		{"namespace list", "", "List the namespaces directly below", lists, bindNamespaceList},
+		{"namespace lookup", "PATH", "Show a namespace", answer, bindNamespaceLookup},
+		{"namespace create", "PATH", "Make a namespace", answer, bindNamespaceCreate},
+		{"namespace patch", "PATH", "Change a namespace's notes", answer, bindNamespacePatch},
+		{"namespace delete", "PATH", "Delete a namespace with all it holds", acts, bindNamespaceDelete},
+		{"namespace lock", "PATH", "Refuse every request in a namespace", answer, bindNamespaceLock},
+		{"namespace unlock", "PATH", "Serve a namespace again", acts, bindNamespaceUnlock},
+
 		{"operator init", "", "Initialise a server", shows, bindInit},
 		{"operator unseal", "[KEY]", "Give a server one unseal key", shows, bindUnseal},
 		{"operator seal", "", "Seal a server", acts, bindSeal},

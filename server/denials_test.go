@@ -115,7 +115,7 @@ func TestARemedyHelps(t *testing.T) {
 				break
 			}
 			d := w.explained(w.root, w.want(a, 403).header.Get("X-Fastness-Decision"), 200)
-			body, err := json.Marshal(map[string]string{"policy": string(w.policyText("app")) + "\n" + d.Remedy})
+			body, err := json.Marshal(map[string]string{"policy": w.policyText("app") + "\n" + d.Remedy})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -58,6 +58,7 @@ var (
 	Members    = Range{ID: 21, Kind: Ordered}              // group -> entity
 	Controls   = Range{ID: 22, Kind: Flat}                 // requests that wait for approval
 	Groups     = Range{ID: 23, Kind: Tree}                 // groups by id: apart from entities, since they are kept whole in memory
+	Counts     = Range{ID: 24, Kind: Flat, Global: true}   // of leases, by quota: apart from quotas, which are read far more often
 )
 
 // firstMount is the first number given to a mount's own range.

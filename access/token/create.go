@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fastness-dev/fastness/access/quota"
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/lease"
 	"github.com/fastness-dev/fastness/schedule"
@@ -39,6 +40,7 @@ type Params struct {
 	Role               string
 	Mount              string // UUID of the auth method that gives it
 	Held               map[string]string
+	LoginRole          string // of the auth method that gives it, which quotas go by
 }
 
 // Created is a new token.
@@ -46,6 +48,8 @@ type Created struct {
 	Entry    *Entry
 	Raw      string // the token itself; stored nowhere
 	Warnings []string
+
+	loginRole string
 }
 
 // CreateRoot makes a root token that never ends, with the given id or, when
@@ -90,7 +94,7 @@ func (s *Store) Create(tx *storage.Tx, parent *Entry, p Params) (*Created, error
 			e.BoundCIDRs = parent.BoundCIDRs
 		}
 	}
-	c := &Created{Entry: e}
+	c := &Created{Entry: e, loginRole: p.LoginRole}
 	s.setTimes(c, p, now)
 	if e.Type == Batch {
 		return c, s.makeBatch(tx, c)
@@ -226,7 +230,7 @@ func (s *Store) makeService(tx *storage.Tx, c *Created, chosen, mark string) (er
 	}
 	if !e.Expires.IsZero() {
 		schedule.Add(tx, e.Expires, schedule.Job{Kind: KindExpire, ID: e.ID})
-		lease.AttachToken(tx, e.Path, e.ID)
+		return lease.AttachToken(tx, quota.Lent{Namespace: e.NamespacePath, Path: e.Path, Role: c.loginRole}, e.ID)
 	}
 	return nil
 }

@@ -168,7 +168,9 @@ func (s *Store) end(tx *storage.Tx, id string) error {
 		of.In(storage.TokenTree).Delete(treeKey(e.Parent, id))
 	}
 	schedule.Cancel(tx, KindExpire, id)
-	lease.DetachToken(tx, e.Path, id)
+	if err := lease.DetachToken(tx, e.Path, id); err != nil {
+		return err
+	}
 	if s.o.OnRevoke == nil {
 		return nil
 	}
