@@ -109,6 +109,7 @@ func commands() []command {
 		{"operator rotate", "", "Rotate the key that encrypts storage", shows, bindRotate},
 		{"operator generate-root", "[KEY]", "Make a root token from a quorum of unseal keys", shows, bindGenerateRoot},
 		{"operator key-status", "", "Show the key that encrypts storage", shows, bindKeyStatus},
+		{"operator members", "", "List the nodes of the cluster", shows, bindMembers},
 		{"operator step-down", "", "Make the active node give up its role", acts, bindStepDown},
 		{"operator diagnose", "", "Check a server's configuration before it starts", withFormat, bindDiagnose},
 	}
