@@ -81,4 +81,8 @@ const (
 	HeaderInconsistent = "X-Vault-Inconsistent"
 	HeaderForward      = "X-Vault-Forward"
 	HeaderNoForward    = "X-Vault-No-Request-Forwarding"
+
+	// HeaderDecision comes with a refusal by policy: the id under which it is
+	// explained to those who may ask, and under which it is in the audit log.
+	HeaderDecision = "X-Fastness-Decision"
 )

@@ -56,7 +56,7 @@ func paramsOf(l *mount.Live, g *engine.Grant) (token.Params, error) {
 		TTL: time.Duration(t.TTL), DefaultTTL: l.Mount.DefaultTTL, MaxTTL: capped(time.Duration(t.MaxTTL), l.Mount.MaxTTL),
 		ExplicitMaxTTL: time.Duration(t.ExplicitMaxTTL), Period: time.Duration(t.Period),
 		NotRenewable: g.NotRenewable, Type: tokenType(l.Config.TokenType, t.Type), BoundCIDRs: t.BoundCIDRs,
-		Mount: l.UUID, Held: g.Held,
+		Mount: l.UUID, Held: g.Held, LoginRole: g.Role,
 	}
 	if p.Type == token.Batch && (p.NumUses > 0 || p.Period > 0) {
 		return p, engine.Bad("this login gives batch tokens, which can have neither a period nor a number of uses")

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"slices"
+
 	"github.com/fastness-dev/fastness/access/identity"
 	"github.com/fastness-dev/fastness/access/policy"
 	"github.com/fastness-dev/fastness/access/token"
@@ -139,21 +141,24 @@ func (s *Server) introduce(tx *storage.Tx, x *exchange, a *engine.Answer) error 
 	if a == nil || a.Auth == nil || a.Auth.EntityID == "" {
 		return nil
 	}
-	e, err := s.entryOf(tx, a.Auth)
-	if err != nil || e == nil {
-		return err
+	e := x.who // of a login
+	if !x.match.Info.Grants {
+		var err error
+		if e, err = s.entryOf(tx, a.Auth); err != nil || e == nil {
+			return err
+		}
 	}
 	h, err := s.holder(tx, e)
 	if err != nil || h == nil {
 		return err
 	}
-	held, err := s.held(tx, e, h)
-	if err != nil {
-		return err
+	all := e.Policies
+	if len(h.Policies) > 0 && !e.Root() {
+		all = policy.NormalizeList(slices.Concat(e.Policies, h.Policies), false)
 	}
-	a.Auth.Policies, a.Auth.IdentityPolicies = held.Policies, h.Policies
+	a.Auth.Policies, a.Auth.IdentityPolicies = all, h.Policies
 	if x.match.Info.Grants || x.resumed {
-		x.holder, x.grants = h, held
+		x.holder, x.grants = h, &policy.Held{Policies: all} // for the record; nothing is asked of it
 	}
 	return nil
 }

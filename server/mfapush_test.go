@@ -195,7 +195,7 @@ func pushing(t *testing.T, kind, settings string, story func(t *testing.T, w *wo
 			opt.Engines, opt.Outgoing = append(opt.Engines, passes()), &http.Client{Transport: o}
 		})
 		accessor := w.withPass()
-		id := w.made("identity/mfa/method/"+kind, `{"method_name":"push","username_format":"{{identity.entity.aliases.`+accessor+`.name}}",`+settings+`}`)
+		id := w.method("identity/mfa/method/"+kind, `{"method_name":"push","username_format":"{{identity.entity.aliases.`+accessor+`.name}}",`+settings+`}`)
 		w.want(w.do(w.root, "POST", "identity/mfa/login-enforcement/all", `{"mfa_method_ids":["`+id+`"],"auth_method_types":["pass"]}`), 204)
 		var shown map[string]any
 		w.read("identity/mfa/method/"+kind+"/"+id, &shown)
@@ -206,7 +206,7 @@ func pushing(t *testing.T, kind, settings string, story func(t *testing.T, w *wo
 	})
 }
 
-func (w *world) made(path, body string) string {
+func (w *world) method(path, body string) string {
 	w.t.Helper()
 	var made struct {
 		ID string `json:"method_id"`

@@ -45,6 +45,7 @@ type exchange struct {
 	op      policy.Operation
 	verdict policy.Verdict
 	consent
+	denied  bool         // by policy
 	lease   *lease.Lease // reserved for what the request has made
 	call    *engine.Call
 	outcome any         // of the part of a login that is outside of the transaction
@@ -71,6 +72,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, d *door) {
 	s.metrics.observe(q, err)
 	if err != nil {
 		s.report(q, err)
+		s.remember(w, x, err)
 		wire.Fail(w, q, err)
 		return
 	}
@@ -363,7 +365,7 @@ var operations = map[engine.Op]policy.Operation{
 
 // decide asks the policies.
 func (s *Server) decide(tx *storage.Tx, x *exchange) error {
-	x.op = operations[x.q.Op]
+	x.op, x.denied = operations[x.q.Op], false
 	if x.q.Help {
 		x.op = policy.Help
 	}
@@ -384,14 +386,14 @@ func (s *Server) decide(tx *storage.Tx, x *exchange) error {
 		return err
 	}
 	if !reaches {
-		return engine.Listed(http.StatusForbidden, "permission denied")
+		return x.deny()
 	}
 	x.verdict = x.grants.Decide(policy.Query{
 		Path: down + x.q.Path, Op: x.op, Params: x.q.Body, WrapTTL: x.q.WrapTTL,
 		Sudo: x.noRoute == nil && x.match.Info.Sudo,
 	})
 	if !x.verdict.Allowed {
-		return engine.Listed(http.StatusForbidden, "permission denied")
+		return x.deny()
 	}
 	if len(x.verdict.MFAMethods) > 0 && !x.released { // else it was proved before others were asked to agree
 		return s.stepUp(tx, x)

@@ -58,6 +58,7 @@ type Server struct {
 	tokens   *token.Store
 	leases   *lease.Store
 	policies *policy.Store
+	denials  *policy.Denials
 	audit    *audit.Broker
 	wrapping *cubbyhole.Wrapping
 	limits   *quota.Limits
@@ -99,7 +100,7 @@ func New(o Options) (*Server, error) {
 	if o.LogTap == nil {
 		o.LogTap = NewLogTap()
 	}
-	s := &Server{barrier: barrier.New(), policies: policy.NewStore(), logger: o.Logger, level: o.LogLevel, logs: o.LogTap, clock: o.Clock, version: o.Settings.Version}
+	s := &Server{barrier: barrier.New(), policies: policy.NewStore(), denials: policy.NewDenials(rememberedDenials), logger: o.Logger, level: o.LogLevel, logs: o.LogTap, clock: o.Clock, version: o.Settings.Version}
 	s.limits, s.lockouts = quota.NewLimits(), o.Lockouts
 	s.metrics = newMetrics(s, o.Telemetry)
 	s.audit = audit.NewBroker(o.Clock)
@@ -119,9 +120,9 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open storage: %w", err)
 	}
-	s.sys = sys.New(&sys.System{Store: s.store, Barrier: s.barrier, Policies: s.policies, Tokens: s.tokens, Leases: s.leases,
+	s.sys = sys.New(&sys.System{Store: s.store, Barrier: s.barrier, Policies: s.policies, Denials: s.denials, Tokens: s.tokens, Leases: s.leases,
 		Audit: s.audit, Wrapping: s.wrapping, Limits: s.limits, Logger: o.Logger, Settings: o.Settings,
-		Identities: s.identities, Held: s.Held, ProveLogin: s.proveLogin, Approver: approver, Unsealed: s.unsealed, Sealing: s.sealing, Node: s})
+		Identities: s.identities, Held: s.Held, Holders: holders{s}, ProveLogin: s.proveLogin, Approver: approver, Unsealed: s.unsealed, Sealing: s.sealing, Node: s})
 	system := s.sys.Type()
 	types := append([]engine.Type{system, s.tokens.Type(), cubbyhole.Type(), s.identities.Type(s.factorRoutes()...)}, o.Engines...)
 	s.mounts = mount.New(types, o.Settings.DefaultTTL, o.Settings.MaxTTL)
@@ -221,6 +222,7 @@ func (s *Server) sealing() {
 	s.ended.Wait()
 	s.tokens.Forget()
 	s.identities.Drop()
+	s.denials.Drop()
 	s.mfa.Drop()
 	last := s.inflight.last()
 	s.closing.Go(func() {

@@ -79,6 +79,7 @@ type answer struct {
 	Warnings      []string
 	Errors        []string
 	body          []byte
+	header        http.Header
 }
 
 func (w *world) do(token, method, path, body string, headers ...string) answer {
@@ -105,7 +106,7 @@ func (w *world) doWith(token, method, path, body string, factors []string, heade
 			w.t.Fatalf("%s %s: %q is no JSON: %v", method, path, rec.Body, err)
 		}
 	}
-	a.Status, a.body = rec.Code, rec.Body.Bytes()
+	a.Status, a.body, a.header = rec.Code, rec.Body.Bytes(), rec.Header()
 	return a
 }
 

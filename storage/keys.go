@@ -58,7 +58,8 @@ var (
 	Members    = Range{ID: 21, Kind: Ordered}              // group -> entity
 	Controls   = Range{ID: 22, Kind: Flat}                 // requests that wait for approval
 	Groups     = Range{ID: 23, Kind: Tree}                 // groups by id: apart from entities, since they are kept whole in memory
-	Factors    = Range{ID: 24, Kind: Tree}                 // second factors of entities, failures to prove them, logins that wait: apart from MFA, which is kept whole in memory
+	Counts     = Range{ID: 24, Kind: Flat, Global: true}   // of leases, by quota: apart from quotas, which are read far more often
+	Factors    = Range{ID: 25, Kind: Tree}                 // second factors of entities, failures to prove them, logins that wait: apart from MFA, which is kept whole in memory
 )
 
 // firstMount is the first number given to a mount's own range.

@@ -13,6 +13,7 @@ var parts = []func() engine.Routes[System]{
 	uiRoutes,
 	policyRoutes,
 	passwordRoutes,
+	explainRoutes,
 	capabilityRoutes,
 	toolRoutes,
 	leaseRoutes,

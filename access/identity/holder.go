@@ -57,7 +57,7 @@ func (s *Store) Holder(tx *storage.Tx, entityID string) (*Holder, error) {
 		now.Bearer = h.Bearer // a group of others changed: what was compiled is as good
 	}
 	h = now
-	if !tx.Wrote() { // else it may be of what never gets committed
+	if !tx.WroteIn(storage.Identities) { // else it may be of what never gets committed
 		s.keep(key, h)
 	}
 	return h, nil

@@ -111,6 +111,7 @@ type answer struct {
 	}
 	WrapInfo struct{ Token string } `json:"wrap_info"`
 	Errors   []string
+	Paths    map[string]map[string]json.RawMessage // of a description of the API
 }
 
 func (w *world) do(token, method, path, body string, headers ...string) answer {

@@ -313,7 +313,7 @@ func keep(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: keep NAME PATTERN")
 	}
-	m := regexp.MustCompile("(?m)" + args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	m := regexp.MustCompile("(?m)" + args[1]).FindStringSubmatch(ts.ReadFile("stdout") + "\n" + ts.ReadFile("stderr"))
 	if len(m) != 2 {
 		ts.Fatalf("keep: %q catches no group in the last output", args[1])
 	}
