@@ -18,7 +18,7 @@ func TestSecondFactorsAreNotOnRecord(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "audit.log")
 	w.want(w.do(w.root, "PUT", "sys/audit/file", `{"type":"file","options":{"file_path":"`+file+`"}}`), 204)
 	w.withPass()
-	method := w.made("identity/mfa/method/totp", `{"issuer":"x","method_name":"phone"}`)
+	method := w.method("identity/mfa/method/totp", `{"issuer":"x","method_name":"phone"}`)
 	ann := w.logIn("auth/pass/login/ann", `{}`).EntityID
 	w.want(w.do(w.root, "POST", "identity/mfa/login-enforcement/all", `{"mfa_method_ids":["`+method+`"],"auth_method_types":["pass"]}`), 204)
 	var secret struct{ URL, Barcode string }
