@@ -174,7 +174,7 @@ func (s *Store) visible(tx *storage.Tx) ([]seen, error) {
 		if err != nil {
 			return nil, err
 		}
-		if at != tx && len(c.methods) == 0 {
+		if len(c.methods) == 0 && len(c.enforcements) == 0 {
 			continue
 		}
 		v := seen{config: c}
