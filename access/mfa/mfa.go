@@ -250,7 +250,7 @@ const KindForget = "mfa-forget"
 
 // Handlers are those of the store's jobs.
 func (s *Store) Handlers() map[string]schedule.Handler {
-	return map[string]schedule.Handler{KindForget: s.forget}
+	return map[string]schedule.Handler{KindForget: s.forget, KindSweep: s.sweep}
 }
 
 // ending is what every row that ends by itself says.
