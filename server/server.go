@@ -122,7 +122,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.sys = sys.New(&sys.System{Store: s.store, Barrier: s.barrier, Policies: s.policies, Denials: s.denials, Tokens: s.tokens, Leases: s.leases,
 		Audit: s.audit, Wrapping: s.wrapping, Limits: s.limits, Logger: o.Logger, Settings: o.Settings,
-		Identities: s.identities, Held: s.Held, Holders: holders{s}, ProveLogin: s.proveLogin, Approver: approver, Unsealed: s.unsealed, Sealing: s.sealing, Node: s})
+		Identities: s.identities, Held: s.Held, Holders: holders{s}, Factors: s.mfa, ProveLogin: s.proveLogin, Approver: approver, Unsealed: s.unsealed, Sealing: s.sealing, Node: s})
 	system := s.sys.Type()
 	parts := []identity.Part{{Routes: s.factorRoutes()}, s.oidcPart(o.Settings.APIAddr)}
 	types := append([]engine.Type{system, s.tokens.Type(), cubbyhole.Type(), s.identities.Type(parts...)}, o.Engines...)

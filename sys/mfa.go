@@ -3,6 +3,7 @@ package sys
 import (
 	"encoding/json"
 
+	"github.com/fastness-dev/fastness/access/mfa"
 	"github.com/fastness-dev/fastness/engine"
 )
 
@@ -17,7 +18,7 @@ func (s *System) validateMFA(v engine.Tx, q MFAProof) (*engine.Answer, error) {
 }
 
 func mfaRoutes() engine.Routes[System] {
-	return engine.Routes[System]{
+	return append(engine.Routes[System]{
 		engine.Write("mfa/validate", (*System).validateMFA).Public().Doc("Prove the second factor of a login, and get its token."),
-	}
+	}, engine.Joined(mfa.NamedRoutes(), func(s *System) *mfa.Store { return s.Factors })...)
 }

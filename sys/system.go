@@ -18,6 +18,7 @@ import (
 
 	"github.com/fastness-dev/fastness/access/control"
 	"github.com/fastness-dev/fastness/access/identity"
+	"github.com/fastness-dev/fastness/access/mfa"
 	"github.com/fastness-dev/fastness/access/policy"
 	"github.com/fastness-dev/fastness/access/quota"
 	"github.com/fastness-dev/fastness/access/token"
@@ -54,6 +55,7 @@ type System struct {
 	Held func(tx *storage.Tx, e *token.Entry) (*policy.Held, error)
 	// Holders finds who holds policies besides tokens; nil is nobody.
 	Holders Holders
+	Factors *mfa.Store
 	// ProveLogin goes on with a login that waits for its second factor.
 	ProveLogin func(tx engine.Tx, proof MFAProof) (*engine.Answer, error)
 	// Unsealed is called after the keys are in memory and before the unseal is

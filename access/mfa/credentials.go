@@ -59,7 +59,7 @@ func Payload(raw json.RawMessage) ([]Credential, error) {
 		case json.Unmarshal(raw, &one) == nil:
 		case json.Unmarshal(raw, &codes) == nil && len(codes) == 1:
 			one = codes[0]
-		case string(raw) == "[]":
+		case codes != nil && len(codes) == 0:
 		default:
 			return nil, engine.Bad("'mfa_payload' must hold a list of one passcode, which is a string, for each method")
 		}

@@ -140,15 +140,12 @@ func (s *Store) selfEnrol(v engine.Tx, q waitingSecret) (*enrolment, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !m.TOTP.SelfEnrol || !rules.takes(m) {
-		return nil, engine.Bad("'mfa_method_id' is not that of a method that this login can be enrolled in")
-	}
-	old, err := secrets(whole(v), entity).Get(m.ID)
+	can, err := enrols(whole(v), entity, rules, m)
 	if err != nil {
 		return nil, err
 	}
-	if old != nil {
-		return nil, engine.Bad("there is a secret of this method already: use it, or have it destroyed")
+	if !can {
+		return nil, engine.Bad("'mfa_method_id' is not that of a method that this login can be enrolled in")
 	}
 	k, e, err := s.draw(m, entity)
 	if err != nil {
@@ -160,6 +157,32 @@ func (s *Store) selfEnrol(v engine.Tx, q waitingSecret) (*enrolment, error) {
 	w.Enrolling[m.ID] = k
 	w.put(whole(v))
 	return e, nil
+}
+
+// enrols says whether who logs in can be given a secret of a method now. It is no
+// way around another method: where one of them could be theirs already, a password
+// alone must not add a second.
+func enrols(tx *storage.Tx, entity string, rules Rules, m *Method) (bool, error) {
+	if entity == "" || m.TOTP == nil || !m.TOTP.SelfEnrol {
+		return false, nil
+	}
+	takes := false
+	for _, r := range rules {
+		if !r.takes(m) {
+			continue
+		}
+		takes = true
+		for _, other := range r.methods {
+			if other.TOTP == nil {
+				return false, nil // others know whether it is theirs
+			}
+			k, err := secrets(tx, entity).Get(other.ID)
+			if err != nil || k != nil {
+				return false, err
+			}
+		}
+	}
+	return takes, nil
 }
 
 // draw makes a secret.

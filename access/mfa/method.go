@@ -219,7 +219,8 @@ func (s *Store) deleteMethod(v engine.Tx, id, typ string) (engine.None, error) {
 	if err != nil {
 		return none, err
 	}
-	for _, at := range append([]*storage.Tx{whole(v)}, below...) {
+	here := append([]*storage.Tx{whole(v)}, below...)
+	for _, at := range here {
 		c, err := s.configs.Get(at)
 		if err != nil {
 			return none, err
@@ -231,5 +232,6 @@ func (s *Store) deleteMethod(v engine.Tx, id, typ string) (engine.None, error) {
 		}
 	}
 	methods(whole(v)).Delete(id)
+	s.end(id, here)
 	return none, nil
 }

@@ -174,7 +174,7 @@ func (s *Store) visible(tx *storage.Tx) ([]seen, error) {
 		if err != nil {
 			return nil, err
 		}
-		if at != tx && len(c.methods) == 0 {
+		if len(c.methods) == 0 && len(c.enforcements) == 0 {
 			continue
 		}
 		v := seen{config: c}
@@ -250,7 +250,7 @@ const KindForget = "mfa-forget"
 
 // Handlers are those of the store's jobs.
 func (s *Store) Handlers() map[string]schedule.Handler {
-	return map[string]schedule.Handler{KindForget: s.forget}
+	return map[string]schedule.Handler{KindForget: s.forget, KindSweep: s.sweep}
 }
 
 // ending is what every row that ends by itself says.

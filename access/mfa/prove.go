@@ -24,7 +24,7 @@ func (s *Store) Prove(tx *storage.Tx, who Subject, w *Waiting, rules Rules, sent
 	if err != nil {
 		return nil, err
 	}
-	p := &proof{s: s, tx: tx, who: who, w: w, now: now, codes: codes, done: map[string]error{}}
+	p := &proof{s: s, tx: tx, who: who, w: w, rules: rules, now: now, codes: codes, done: map[string]error{}}
 	c := &Challenge{entity: who.EntityID}
 	for _, r := range rules {
 		asks, err := p.satisfy(r)
@@ -47,6 +47,7 @@ type proof struct {
 	tx    *storage.Tx
 	who   Subject
 	w     *Waiting
+	rules Rules
 	now   time.Time
 	codes map[string]string // by method
 	done  map[string]error  // by TOTP method: a code is looked at once
@@ -110,8 +111,14 @@ func (p *proof) totp(m *Method, code string) error {
 	if err != nil {
 		return err
 	}
-	if k == nil && p.w != nil {
-		k = p.w.Enrolling[m.ID]
+	if k == nil && p.w != nil && p.w.Enrolling[m.ID] != nil {
+		can, err := enrols(p.tx, p.who.EntityID, p.rules, m) // as it could when the secret was given
+		if err != nil {
+			return err
+		}
+		if can {
+			k = p.w.Enrolling[m.ID]
+		}
 	}
 	known := k != nil
 	if !known {

@@ -25,10 +25,8 @@ type rule struct {
 // Rules are all to be satisfied.
 type Rules []rule
 
-func (r Rules) takes(m *Method) bool {
-	return slices.ContainsFunc(r, func(one rule) bool {
-		return slices.ContainsFunc(one.methods, func(other *Method) bool { return other.ID == m.ID })
-	})
+func (r *rule) takes(m *Method) bool {
+	return slices.ContainsFunc(r.methods, func(other *Method) bool { return other.ID == m.ID })
 }
 
 // Required is what a login has to prove besides: one rule for each enforcement,

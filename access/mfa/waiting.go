@@ -82,12 +82,9 @@ func (s *Store) Requirement(tx *storage.Tx, w *Waiting, rules Rules) (*api.MFARe
 		c := api.MFAConstraint{Any: []api.MFAMethod{}}
 		for _, m := range one.methods {
 			told := api.MFAMethod{Type: m.Type, ID: m.ID, UsesPasscode: m.usesPasscode(), Name: m.Name}
-			if m.TOTP != nil && m.TOTP.SelfEnrol {
-				k, err := secrets(tx, w.EntityID).Get(m.ID)
-				if err != nil {
-					return nil, err
-				}
-				told.SelfEnrol = k == nil
+			var err error
+			if told.SelfEnrol, err = enrols(tx, w.EntityID, rules, m); err != nil {
+				return nil, err
 			}
 			c.Any = append(c.Any, told)
 		}
