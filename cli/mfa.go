@@ -101,8 +101,8 @@ func (c *call) mustProve(a *api.Answer) error {
 	}
 	a.Warnings = nil // it is said here
 	if c.ui.isTable() {
-		c.ui.out(strings.TrimRight(wrapText("", "", "A login request was issued that is subject to MFA validation. Please make sure to validate "+
-			"the login by sending another request to sys/mfa/validate endpoint.", 78), "\n") + "\n")
+		c.ui.out(strings.TrimRight(wrapText("", "", "The login waits for a second factor. It goes on with a request to sys/mfa/validate that proves one; "+
+			"there is no token before.", 78), "\n") + "\n")
 	}
 	if err := c.ui.secret(a); err != nil || !c.ui.isTable() {
 		return err

@@ -227,7 +227,7 @@ func (s *Store) deleteMethod(v engine.Tx, id, typ string) (engine.None, error) {
 		}
 		for _, e := range c.enforcements {
 			if slices.Contains(e.Methods, id) {
-				return none, engine.Bad("methodID is still used by an enforcement configuration with ID: %s", e.ID)
+				return none, engine.Bad("the method is used by the login enforcement %s: take it out there first", e.ID)
 			}
 		}
 	}
