@@ -75,9 +75,13 @@ var levels = []struct {
 // beside lists the imports that stay on one level, as "from -> to".
 var beside = []string{
 	"access/token -> lease",
+	"access/token -> access/quota", // a token is a lease, which quotas count
+	"lease -> access/quota",
 	"cubbyhole -> access/token",
 	"access/control -> access/policy",
 	"access/identity -> access/policy", // a holder is a bearer of policies
+	"access/mfa -> access/identity",    // whose factors they are
+	"access/mfa -> access/policy",      // templates of names
 	"access/oidc -> access/identity",
 	"storage/raft -> storage/kv",
 	"engine/openapi -> engine",

@@ -38,7 +38,7 @@ type Auth struct {
 	EntityID         string            `json:"entity_id"`
 	TokenType        string            `json:"token_type"` // "service" or "batch"
 	Orphan           bool              `json:"orphan"`
-	MFARequirement   json.RawMessage   `json:"mfa_requirement"`
+	MFARequirement   *MFARequirement   `json:"mfa_requirement"` // in place of a token
 	NumUses          int               `json:"num_uses"`
 	DisplayName      string            `json:"-"` // for the record, not the client
 }
@@ -81,4 +81,8 @@ const (
 	HeaderInconsistent = "X-Vault-Inconsistent"
 	HeaderForward      = "X-Vault-Forward"
 	HeaderNoForward    = "X-Vault-No-Request-Forwarding"
+
+	// HeaderDecision comes with a refusal by policy: the id under which it is
+	// explained to those who may ask, and under which it is in the audit log.
+	HeaderDecision = "X-Fastness-Decision"
 )

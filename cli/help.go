@@ -122,6 +122,8 @@ func groupShort(group string) string {
 		return "Work with policies"
 	case "lease":
 		return "Work with leases"
+	case "namespace":
+		return "Work with namespaces"
 	case "operator":
 		return "Run a server's life cycle"
 	case "print":

@@ -40,6 +40,12 @@ func bindLogin(f *flags) action {
 		if err != nil {
 			return remote("Error authenticating: %w", err)
 		}
+		if a, err = c.secondFactor(cl, a); err != nil {
+			return err
+		}
+		if waits(a) {
+			return c.mustProve(a)
+		}
 		return c.loggedIn(a, !*noStore, !*noPrint)
 	}
 }

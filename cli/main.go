@@ -177,6 +177,10 @@ func (c *call) exit(err error) int {
 	if text := f.Error(); text != "" {
 		c.ui.error(text)
 	}
+	var refused *client.Error
+	if errors.As(err, &refused) && refused.Decision != "" && !strings.HasPrefix(c.flags.cmd.name, "policy explain") {
+		c.ui.errText(fmt.Sprintf("\nWhy, for those who may ask: %s policy explain %s\n", c.ui.program, refused.Decision))
+	}
 	return f.code
 }
 

@@ -101,17 +101,17 @@ type printedSecret struct {
 }
 
 type printedAuth struct {
-	ClientToken      string            `json:"client_token"`
-	Accessor         string            `json:"accessor"`
-	Policies         []string          `json:"policies"`
-	TokenPolicies    []string          `json:"token_policies"`
-	IdentityPolicies []string          `json:"identity_policies"`
-	Metadata         map[string]string `json:"metadata"`
-	Orphan           bool              `json:"orphan"`
-	EntityID         string            `json:"entity_id"`
-	LeaseDuration    int64             `json:"lease_duration"`
-	Renewable        bool              `json:"renewable"`
-	MFARequirement   json.RawMessage   `json:"mfa_requirement"`
+	ClientToken      string              `json:"client_token"`
+	Accessor         string              `json:"accessor"`
+	Policies         []string            `json:"policies"`
+	TokenPolicies    []string            `json:"token_policies"`
+	IdentityPolicies []string            `json:"identity_policies"`
+	Metadata         map[string]string   `json:"metadata"`
+	Orphan           bool                `json:"orphan"`
+	EntityID         string              `json:"entity_id"`
+	LeaseDuration    int64               `json:"lease_duration"`
+	Renewable        bool                `json:"renewable"`
+	MFARequirement   *api.MFARequirement `json:"mfa_requirement"`
 }
 
 func printed(a *api.Answer) printedSecret {

@@ -72,6 +72,9 @@ func secretRows(a *api.Answer) [][]string {
 }
 
 func authRows(t *api.Auth) [][]string {
+	if t.MFARequirement != nil && t.ClientToken == "" {
+		return mfaRows(t.MFARequirement)
+	}
 	ttl := humanSeconds(t.LeaseDuration)
 	if t.LeaseDuration == 0 {
 		ttl = "∞" // a root token never ends

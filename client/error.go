@@ -22,6 +22,7 @@ type Error struct {
 	URL       string
 	Namespace string
 	Raw       string // the body, when it was not the wire's JSON
+	Decision  string // id of a refusal by policy, from a server that gives one
 }
 
 func (e *Error) Error() string {
@@ -58,7 +59,7 @@ func Status(err error) int {
 
 // refusal reads a body that came with a status of refusal.
 func refusal(method string, at *url.URL, namespace string, r *Response) *Error {
-	e := &Error{Method: method, URL: at.String(), Namespace: namespace}
+	e := &Error{Method: method, URL: at.String(), Namespace: namespace, Decision: r.Header.Get(api.HeaderDecision)}
 	e.Refused.Status = r.Status
 	var body struct {
 		Errors   []string        `json:"errors"`

@@ -44,6 +44,9 @@ type Collection[E, T any] struct {
 	Name string // how {name} is written in the pattern; "" is "{name}"
 	Noun string // "role", for help
 	Rows string // prefix in storage; "" is Path + "/"
+	// Range, if set, is where the items are instead of among the mount's rows:
+	// for the system's own engines.
+	Range *storage.Range
 	// Replace says that a write without a parameter sets it to its default.
 	// Otherwise it stays as it is.
 	Replace bool
@@ -69,6 +72,9 @@ func (c *Collection[E, T]) Table(v View) storage.Table[T] {
 	prefix := c.Rows
 	if prefix == "" {
 		prefix = c.Path + "/"
+	}
+	if c.Range != nil {
+		return storage.In[T](CallOf(v).Whole.In(*c.Range), prefix)
 	}
 	return Table[T](v, prefix)
 }

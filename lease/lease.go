@@ -14,6 +14,7 @@ package lease
 import (
 	"time"
 
+	"github.com/fastness-dev/fastness/access/quota"
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/storage"
 )
@@ -31,9 +32,12 @@ type Lease struct {
 	Failure     string // why it cannot be revoked; "" is not tried or not failed
 }
 
-// A row of storage.Leases, by lease id. That of a token has nothing but Token.
+// A row of storage.Leases, by lease id. That of a token has nothing but Token
+// and what quotas go by.
 type row struct {
 	Token string `json:"token,omitempty"`
+	Role  string `json:"role,omitempty"`  // of the login that gave the token
+	Quota uint64 `json:"quota,omitempty"` // that counts it; 0 is none
 
 	Mount       string        `json:"mount,omitempty"`
 	Owner       string        `json:"owner,omitempty"`  // storage id of the token that it ends with
@@ -65,14 +69,25 @@ type owned struct {
 // the token's storage id, which cannot be used as a token.
 func OfToken(path, tokenID string) string { return path + "/h" + tokenID }
 
-// AttachToken makes the lease of a token.
-func AttachToken(tx *storage.Tx, path, tokenID string) {
-	rows(tx).PutNew(OfToken(path, tokenID), &row{Token: tokenID})
+// AttachToken makes the lease of a token, unless a quota refuses it.
+func AttachToken(tx *storage.Tx, at quota.Lent, tokenID string) error {
+	id, err := quota.Took(tx, at)
+	if err != nil {
+		return err
+	}
+	rows(tx).PutNew(OfToken(at.Path, tokenID), &row{Token: tokenID, Role: at.Role, Quota: id})
+	return nil
 }
 
 // DetachToken removes the lease of a token that ended.
-func DetachToken(tx *storage.Tx, path, tokenID string) {
-	rows(tx).Delete(OfToken(path, tokenID))
+func DetachToken(tx *storage.Tx, path, tokenID string) error {
+	id := OfToken(path, tokenID)
+	r, err := rows(tx).Get(id)
+	if err != nil || r == nil {
+		return err
+	}
+	rows(tx).Delete(id)
+	return quota.Gave(tx, r.Quota)
 }
 
 func rows(tx *storage.Tx) storage.Table[row] {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fastness-dev/fastness/access/quota"
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/schedule"
 	"github.com/fastness-dev/fastness/storage"
@@ -20,6 +21,7 @@ const maxAttempts = 6
 
 // A Request is what is to be lent, and to whom.
 type Request struct {
+	Space  string // path of the namespace
 	Path   string // of the request
 	Mount  *engine.Mount
 	Owner  string    // storage id of the token it ends with; "" is none
@@ -34,7 +36,11 @@ type Request struct {
 func (s *Store) Reserve(tx *storage.Tx, q Request) (*Lease, error) {
 	now := s.Now()
 	t := q.Loan.Terms
-	r := &row{Mount: q.Mount.UUID, Owner: q.Owner, Loan: q.Loan, Issued: now, Reserved: true, MaxTTL: t.MaxTTL,
+	counts, err := quota.Took(tx, quota.Lent{Namespace: q.Space, Path: q.Path})
+	if err != nil {
+		return nil, err
+	}
+	r := &row{Quota: counts, Mount: q.Mount.UUID, Owner: q.Owner, Loan: q.Loan, Issued: now, Reserved: true, MaxTTL: t.MaxTTL,
 		TTL: t.TTL, Renewable: !t.NotRenewable}
 	if r.TTL <= 0 {
 		r.TTL = q.Mount.DefaultTTL
@@ -156,6 +162,9 @@ func (s *Store) expire(tx *storage.Tx, id string) error {
 
 func (s *Store) remove(tx *storage.Tx, id string, r *row) error {
 	rows(tx).Delete(id)
+	if err := quota.Gave(tx, r.Quota); err != nil {
+		return err
+	}
 	job(id, r).Cancel(tx)
 	owners(tx).Delete(ownerKey(r.Mount, r.Number))
 	if r.Owner == "" {

@@ -48,6 +48,7 @@ const (
 	KindPrefix = "lease-prefix" // what is left of a prefix that is revoked
 	KindForce  = "lease-force"  // the same, whatever it takes
 	KindOwner  = "lease-owner"  // what is left of the leases of a token that ended
+	KindCount  = "lease-count"  // leases that are to be counted by another quota
 )
 
 // Handlers are what the schedule's runner needs to do this store's jobs.
@@ -57,6 +58,7 @@ func (s *Store) Handlers() map[string]schedule.Handler {
 		KindPrefix: func(tx *storage.Tx, j schedule.Job) error { return s.RevokePrefix(tx, j.ID, false) },
 		KindForce:  func(tx *storage.Tx, j schedule.Job) error { return s.RevokePrefix(tx, j.ID, true) },
 		KindOwner:  func(tx *storage.Tx, j schedule.Job) error { return s.EndOwner(tx, j.ID) },
+		KindCount:  func(tx *storage.Tx, j schedule.Job) error { return s.countAgain(tx, j.ID) },
 	}
 }
 
@@ -172,8 +174,7 @@ func (s *Store) revoke(tx *storage.Tx, id string, forced bool) error {
 		if err := s.Tokens.Revoke(tx, r.Token); err != nil {
 			return err
 		}
-		rows(tx).Delete(id)
-		return nil
+		return DetachToken(tx, pathOf(id), r.Token)
 	}
 	now := s.Now()
 	if now.Before(r.Expires) {

@@ -107,7 +107,7 @@ func (s *Server) roleWithinRate(ctx context.Context, w http.ResponseWriter, x *e
 	err := s.store.View(ctx, func(tx *storage.Tx) error {
 		tx, err := s.find(tx, x)
 		if err != nil || x.noRoute != nil {
-			return nil // told later, with the record
+			return nil //nolint:nilerr // told later, with the record
 		}
 		who, err := x.match.Who(s.newCall(ctx, tx, x))
 		if rule := r.roles[who.Role]; err == nil && rule != nil {
@@ -156,7 +156,7 @@ func (s *Server) refuse(ctx context.Context, x *exchange, refusal error) error {
 	err := s.store.View(ctx, func(tx *storage.Tx) error {
 		tx, err := s.find(tx, x)
 		if err != nil {
-			return nil
+			return nil //nolint:nilerr // it is refused all the same
 		}
 		x.call = s.newCall(ctx, tx, x)
 		return s.auditRequest(tx, x, refusal)

@@ -20,6 +20,7 @@ import (
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/secrets/kv"
 	"github.com/fastness-dev/fastness/server"
+	"github.com/fastness-dev/fastness/storage"
 	kvstate "github.com/fastness-dev/fastness/storage/kv"
 	"github.com/fastness-dev/fastness/storage/raft"
 	"github.com/fastness-dev/fastness/sys"
@@ -88,7 +89,7 @@ func badgeType() engine.Type {
 		if req.Word != string(word) {
 			return nil, engine.Refused(engine.Bad("wrong word"))
 		}
-		return &engine.Grant{DisplayName: req.Name, Role: req.Role}, nil
+		return &engine.Grant{Alias: strings.ToLower(req.Name), DisplayName: req.Name, Role: req.Role}, nil
 	})
 	return (&engine.Spec[badge]{Name: "userpass", Kind: engine.Auth, Routes: engine.Routes[badge]{
 		engine.Named(login, func(_ *badge, _ engine.View, req badgeRequest) (engine.Who, error) {
@@ -97,7 +98,29 @@ func badgeType() engine.Type {
 	}}).Type()
 }
 
-// run knows `advance 5s`, `let NAME=key` (of the last answer's data or auth),
+// settle waits until nothing is due any more.
+func (s *story) settle(t *testing.T) {
+	t.Helper()
+	now := []byte(fmt.Sprintf("%016x", uint64(s.now.Load().UnixMilli())))
+	for waits := true; waits; {
+		changed := s.s.Store().Changed()
+		if err := s.s.Store().View(t.Context(), func(tx *storage.Tx) error {
+			waits = false
+			for row, err := range tx.In(storage.Due).Scan("", "") {
+				waits = err == nil && fmt.Sprintf("%016x", row.Key[:8]) <= string(now)
+				return err
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if waits {
+			<-changed
+		}
+	}
+}
+
+// run knows `advance 5s`, `settle`, `let NAME=key` (of the last answer's data or auth),
 // and METHOD path, with from= an address, ns= a namespace, token= another than
 // the root token, times= how often; all, to see the answer.
 func (s *story) run(t *testing.T, td *datadriven.TestData) string {
@@ -114,6 +137,10 @@ func (s *story) run(t *testing.T, td *datadriven.TestData) string {
 		}
 		later := s.now.Load().Add(d)
 		s.now.Store(&later)
+		return ""
+	}
+	if td.Cmd == "settle" {
+		s.settle(t)
 		return ""
 	}
 	var last *httptest.ResponseRecorder

@@ -23,6 +23,14 @@ func (s *Server) grant(tx *storage.Tx, x *exchange, g *engine.Grant) (*engine.An
 	if p.EntityID, err = s.enter(tx, x, g); err != nil {
 		return nil, err
 	}
+	if a, wait, err := s.secondFactor(tx, x, g, p.EntityID); wait || err != nil {
+		return a, err
+	}
+	return s.give(tx, x, p)
+}
+
+// give makes a token that was granted.
+func (s *Server) give(tx *storage.Tx, x *exchange, p token.Params) (*engine.Answer, error) {
 	c, err := s.tokens.Create(tx, nil, p)
 	if err != nil {
 		return nil, err
@@ -48,7 +56,7 @@ func paramsOf(l *mount.Live, g *engine.Grant) (token.Params, error) {
 		TTL: time.Duration(t.TTL), DefaultTTL: l.Mount.DefaultTTL, MaxTTL: capped(time.Duration(t.MaxTTL), l.Mount.MaxTTL),
 		ExplicitMaxTTL: time.Duration(t.ExplicitMaxTTL), Period: time.Duration(t.Period),
 		NotRenewable: g.NotRenewable, Type: tokenType(l.Config.TokenType, t.Type), BoundCIDRs: t.BoundCIDRs,
-		Mount: l.UUID, Held: g.Held,
+		Mount: l.UUID, Held: g.Held, LoginRole: g.Role,
 	}
 	if p.Type == token.Batch && (p.NumUses > 0 || p.Period > 0) {
 		return p, engine.Bad("this login gives batch tokens, which can have neither a period nor a number of uses")

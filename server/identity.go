@@ -1,6 +1,8 @@
 package server
 
 import (
+	"slices"
+
 	"github.com/fastness-dev/fastness/access/identity"
 	"github.com/fastness-dev/fastness/access/policy"
 	"github.com/fastness-dev/fastness/access/token"
@@ -20,22 +22,24 @@ type identified struct {
 
 // newIdentities is the store of identities over the server's mounts.
 func (s *Server) newIdentities() *identity.Store {
-	return identity.New(identity.Options{Now: s.clock, NamespaceID: func(tx *storage.Tx) (string, error) {
-		id, _, err := s.mounts.Spaces.ID(tx)
-		return id, err
-	}, Mount: func(tx *storage.Tx, accessor string) (*identity.Mount, error) {
-		table, err := s.mounts.Table(tx)
-		if err != nil {
-			return nil, err
-		}
-		for _, l := range table.All() {
-			if l.Accessor == accessor && class(l.Path) == "auth" {
-				m := identityMount(l)
-				return &m, nil
+	return identity.New(identity.Options{Now: s.clock,
+		Removed: func(tx *storage.Tx, id string) error { return s.mfa.Removed(tx, id) },
+		Merged:  func(tx *storage.Tx, from, into string, force bool) error { return s.mfa.Merged(tx, from, into, force) }, NamespaceID: func(tx *storage.Tx) (string, error) {
+			id, _, err := s.mounts.Spaces.ID(tx)
+			return id, err
+		}, Mount: func(tx *storage.Tx, accessor string) (*identity.Mount, error) {
+			table, err := s.mounts.Table(tx)
+			if err != nil {
+				return nil, err
 			}
-		}
-		return nil, nil
-	}})
+			for _, l := range table.All() {
+				if l.Accessor == accessor && class(l.Path) == "auth" {
+					m := identityMount(l)
+					return &m, nil
+				}
+			}
+			return nil, nil
+		}})
 }
 
 func identityMount(l *mount.Live) identity.Mount {
@@ -137,21 +141,24 @@ func (s *Server) introduce(tx *storage.Tx, x *exchange, a *engine.Answer) error 
 	if a == nil || a.Auth == nil || a.Auth.EntityID == "" {
 		return nil
 	}
-	e, err := s.entryOf(tx, a.Auth)
-	if err != nil || e == nil {
-		return err
+	e := x.who // of a login
+	if !x.match.Info.Grants {
+		var err error
+		if e, err = s.entryOf(tx, a.Auth); err != nil || e == nil {
+			return err
+		}
 	}
 	h, err := s.holder(tx, e)
 	if err != nil || h == nil {
 		return err
 	}
-	held, err := s.held(tx, e, h)
-	if err != nil {
-		return err
+	all := e.Policies
+	if len(h.Policies) > 0 && !e.Root() {
+		all = policy.NormalizeList(slices.Concat(e.Policies, h.Policies), false)
 	}
-	a.Auth.Policies, a.Auth.IdentityPolicies = held.Policies, h.Policies
-	if x.match.Info.Grants {
-		x.holder, x.grants = h, held
+	a.Auth.Policies, a.Auth.IdentityPolicies = all, h.Policies
+	if x.match.Info.Grants || x.resumed {
+		x.holder, x.grants = h, &policy.Held{Policies: all} // for the record; nothing is asked of it
 	}
 	return nil
 }

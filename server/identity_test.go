@@ -254,6 +254,31 @@ func TestTokensStandAndFallWithTheirEntity(t *testing.T) {
 	}
 }
 
+// A role gives tokens to somebody by an alias of the token mount: in a namespace,
+// to somebody there, whoever asks.
+func TestARoleGivesTokensToAnEntity(t *testing.T) {
+	w := open(t)
+	w.must(w.do(w.root, "POST", "sys/namespaces/a", ""))
+	for _, ns := range []string{"", "a"} {
+		w.must(w.in(ns, w.root, "POST", "auth/token/roles/r", `{"allowed_policies":["default"],"allowed_entity_aliases":["svc"]}`))
+		w.must(w.in(ns, w.root, "PUT", "sys/policies/acl/reads", `{"policy":"path \"sys/mounts\" { capabilities = [\"read\"] }"}`))
+		one := w.must(w.in(ns, w.root, "POST", "auth/token/create/r", `{"entity_alias":"svc"}`)).Auth
+		two := w.must(w.in(ns, w.root, "POST", "auth/token/create/r", `{"entity_alias":"SVC"}`)).Auth
+		if one.EntityID == "" || one.EntityID != two.EntityID {
+			t.Errorf("in %q: entities %q and %q", ns, one.EntityID, two.EntityID)
+		}
+		w.must(w.in(ns, w.root, "POST", "identity/entity/id/"+one.EntityID, `{"policies":["reads"]}`))
+		w.must(w.in(ns, one.ClientToken, "GET", "sys/mounts", ""))
+		w.must(w.in(ns, w.root, "POST", "identity/entity/id/"+one.EntityID, `{"disabled":true}`))
+		if a := w.in(ns, two.ClientToken, "GET", "auth/token/lookup-self", ""); a.Status != 403 {
+			t.Errorf("in %q: a disabled entity's token: %d", ns, a.Status)
+		}
+		if a := w.in(ns, w.root, "POST", "auth/token/create/r", `{"entity_alias":"svc"}`); a.Status != 403 {
+			t.Errorf("in %q: a token for a disabled entity: %d", ns, a.Status)
+		}
+	}
+}
+
 // External groups follow what a login or a renewal says.
 func TestExternalGroupsFollowLoginsAndRenewals(t *testing.T) {
 	w := open(t, passes())

@@ -23,7 +23,8 @@ func lockouts(conf *config.Config, getenv func(string) string) Lockouts {
 	for _, u := range conf.UserLockouts {
 		l.ByType[u.Type] = quota.Lockout{Threshold: uint64(max(u.Threshold, 0)), Duration: u.Duration, Reset: u.CounterReset, Disable: u.Disable}
 	}
-	l.Off, _ = strconv.ParseBool(getenv("VAULT_DISABLE_USER_LOCKOUT")) // what is no truth value is not true
+	off := first(getenv("FASTNESS_DISABLE_USER_LOCKOUT"), getenv("VAULT_DISABLE_USER_LOCKOUT"))
+	l.Off, _ = strconv.ParseBool(off) // what is no truth value is not true
 	return l
 }
 

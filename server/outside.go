@@ -23,7 +23,7 @@ import (
 
 // reserve notes what the request is about to have made.
 func (s *Server) reserve(tx *storage.Tx, x *exchange, l *engine.Loan) error {
-	q := lease.Request{Path: x.q.Path, Mount: &x.live.Mount, Loan: l, Warn: x.call.Warn}
+	q := lease.Request{Space: x.ns.Path, Path: x.q.Path, Mount: &x.live.Mount, Loan: l, Warn: x.call.Warn}
 	if x.ns.Number != 0 {
 		q.Mark = "." + x.ns.ID
 	}

@@ -45,11 +45,13 @@ type exchange struct {
 	op      policy.Operation
 	verdict policy.Verdict
 	consent
+	denied  bool         // by policy
 	lease   *lease.Lease // reserved for what the request has made
 	call    *engine.Call
 	outcome any         // of the part of a login that is outside of the transaction
 	calls   engine.Call // what call points to
 	identified
+	stepped
 	rated
 	record
 }
@@ -70,6 +72,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, d *door) {
 	s.metrics.observe(q, err)
 	if err != nil {
 		s.report(q, err)
+		s.remember(w, x, err)
 		wire.Fail(w, q, err)
 		return
 	}
@@ -123,6 +126,9 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange)
 	})
 	if err == nil && a == nil && x.noRoute == nil && x.match.Info.Outside && !x.q.Help {
 		a, err = s.runOutside(ctx, x)
+	}
+	if err == nil && x.challenge != nil {
+		a, err = s.meet(ctx, x)
 	}
 	if err == nil && a != nil && a.Loan != nil {
 		a, err = s.create(ctx, x, a.Loan)
@@ -209,7 +215,7 @@ func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.
 	if x.noRoute == nil && !x.q.Help && x.match.Info.Mode == storage.ReadWrite && tx.Mode() == storage.ReadOnly {
 		return nil, storage.ErrUpgrade
 	}
-	x.who, x.verdict, x.identified = nil, policy.Verdict{}, identified{} // of a run before a conflict
+	x.who, x.verdict, x.identified, x.stepped = nil, policy.Verdict{}, identified{}, stepped{} // of a run before a conflict
 	x.call = s.newCall(ctx, tx, x)
 	if err := s.admit(tx, x); err != nil {
 		return nil, err
@@ -250,11 +256,11 @@ func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.
 // admit asks who calls and whether they may, and records the request.
 func (s *Server) admit(tx *storage.Tx, x *exchange) error {
 	authErr := s.authenticate(tx, x)
-	if errors.Is(authErr, storage.ErrUpgrade) {
-		return authErr
-	}
 	if authErr == nil {
 		authErr = s.decide(tx, x)
+	}
+	if errors.Is(authErr, storage.ErrUpgrade) {
+		return authErr
 	}
 	if err := s.auditRequest(tx, x, authErr); err != nil {
 		return err
@@ -359,7 +365,7 @@ var operations = map[engine.Op]policy.Operation{
 
 // decide asks the policies.
 func (s *Server) decide(tx *storage.Tx, x *exchange) error {
-	x.op = operations[x.q.Op]
+	x.op, x.denied = operations[x.q.Op], false
 	if x.q.Help {
 		x.op = policy.Help
 	}
@@ -380,14 +386,17 @@ func (s *Server) decide(tx *storage.Tx, x *exchange) error {
 		return err
 	}
 	if !reaches {
-		return engine.Listed(http.StatusForbidden, "permission denied")
+		return x.deny()
 	}
 	x.verdict = x.grants.Decide(policy.Query{
 		Path: down + x.q.Path, Op: x.op, Params: x.q.Body, WrapTTL: x.q.WrapTTL,
 		Sudo: x.noRoute == nil && x.match.Info.Sudo,
 	})
-	if !x.verdict.Allowed || len(x.verdict.MFAMethods) > 0 {
-		return engine.Listed(http.StatusForbidden, "permission denied")
+	if !x.verdict.Allowed {
+		return x.deny()
+	}
+	if len(x.verdict.MFAMethods) > 0 && !x.released { // else it was proved before others were asked to agree
+		return s.stepUp(tx, x)
 	}
 	return nil
 }
@@ -467,7 +476,7 @@ func (s *Server) answerSealed(ctx context.Context, w http.ResponseWriter, x *exc
 // wrap puts the answer into a wrapping token when one is asked for. What is not
 // on record leaves no token behind.
 func (s *Server) wrap(tx *storage.Tx, x *exchange, a *engine.Answer) (*engine.Answer, error) {
-	if x.q.WrapTTL <= 0 || x.quiet() || a == nil || a.Wrap != nil || a.Raw != nil && (a.Raw.Stream != nil || len(a.Raw.Body) == 0 || a.Raw.Status >= 400) {
+	if x.q.WrapTTL <= 0 || x.quiet() || a == nil || a.Wrap != nil || a.Auth != nil && a.Auth.MFARequirement != nil || a.Raw != nil && (a.Raw.Stream != nil || len(a.Raw.Body) == 0 || a.Raw.Status >= 400) {
 		return a, nil
 	}
 	if tx.Mode() == storage.ReadOnly {

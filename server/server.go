@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fastness-dev/fastness/access/identity"
+	"github.com/fastness-dev/fastness/access/mfa"
 	"github.com/fastness-dev/fastness/access/password"
 	"github.com/fastness-dev/fastness/access/policy"
 	"github.com/fastness-dev/fastness/access/quota"
@@ -40,6 +41,9 @@ type Options struct {
 	LogTap   *LogTap          // what Logger writes through; nil lets nobody follow the log
 	Clock    func() time.Time // nil is time.Now
 	Lockouts Lockouts
+	// Outgoing is what others are asked through: Duo, Okta, PingID. nil asks them
+	// as http.DefaultClient does.
+	Outgoing *http.Client
 	// Telemetry says how metrics are named and which are told.
 	Telemetry config.Telemetry
 	// Seed adds mounts to a new cluster.
@@ -54,6 +58,7 @@ type Server struct {
 	tokens   *token.Store
 	leases   *lease.Store
 	policies *policy.Store
+	denials  *policy.Denials
 	audit    *audit.Broker
 	wrapping *cubbyhole.Wrapping
 	limits   *quota.Limits
@@ -72,6 +77,7 @@ type Server struct {
 	sysLive     *mount.Live
 
 	identities *identity.Store // whose tokens they are
+	mfa        *mfa.Store      // how they prove once more who they are
 
 	upkeep sync.Mutex
 	stop   context.CancelFunc // of the unsealed node's upkeep
@@ -94,7 +100,7 @@ func New(o Options) (*Server, error) {
 	if o.LogTap == nil {
 		o.LogTap = NewLogTap()
 	}
-	s := &Server{barrier: barrier.New(), policies: policy.NewStore(), logger: o.Logger, level: o.LogLevel, logs: o.LogTap, clock: o.Clock, version: o.Settings.Version}
+	s := &Server{barrier: barrier.New(), policies: policy.NewStore(), denials: policy.NewDenials(rememberedDenials), logger: o.Logger, level: o.LogLevel, logs: o.LogTap, clock: o.Clock, version: o.Settings.Version}
 	s.limits, s.lockouts = quota.NewLimits(), o.Lockouts
 	s.metrics = newMetrics(s, o.Telemetry)
 	s.audit = audit.NewBroker(o.Clock)
@@ -106,6 +112,7 @@ func New(o Options) (*Server, error) {
 			return p != nil, err
 		}})
 	s.identities = s.newIdentities()
+	s.mfa = s.newFactors(o)
 	s.leases = &lease.Store{Tokens: s.tokens, Loans: loans{s}, Now: o.Clock}
 	s.wrapping = &cubbyhole.Wrapping{Tokens: s.tokens}
 	var err error
@@ -113,11 +120,11 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open storage: %w", err)
 	}
-	s.sys = sys.New(&sys.System{Store: s.store, Barrier: s.barrier, Policies: s.policies, Tokens: s.tokens, Leases: s.leases,
+	s.sys = sys.New(&sys.System{Store: s.store, Barrier: s.barrier, Policies: s.policies, Denials: s.denials, Tokens: s.tokens, Leases: s.leases,
 		Audit: s.audit, Wrapping: s.wrapping, Limits: s.limits, Logger: o.Logger, Settings: o.Settings,
-		Identities: s.identities, Held: s.Held, Approver: approver, Unsealed: s.unsealed, Sealing: s.sealing, Node: s})
+		Identities: s.identities, Held: s.Held, Holders: holders{s}, ProveLogin: s.proveLogin, Approver: approver, Unsealed: s.unsealed, Sealing: s.sealing, Node: s})
 	system := s.sys.Type()
-	types := append([]engine.Type{system, s.tokens.Type(), cubbyhole.Type(), s.identities.Type()}, o.Engines...)
+	types := append([]engine.Type{system, s.tokens.Type(), cubbyhole.Type(), s.identities.Type(s.factorRoutes()...)}, o.Engines...)
 	s.mounts = mount.New(types, o.Settings.DefaultTTL, o.Settings.MaxTTL)
 	s.sys.Mounts = s.mounts
 	if o.Seed != nil {
@@ -191,6 +198,7 @@ func (s *Server) unsealed(ctx context.Context) error {
 	handlers[sys.KindEnd] = s.sys.EndMount
 	handlers[mount.KindDelete] = s.sys.FinishNamespace
 	handlers[quota.KindLockout] = quota.Expire(s.clock)
+	maps.Copy(handlers, s.mfa.Handlers())
 	maps.Copy(handlers, s.leases.Handlers())
 	runner := &schedule.Runner{Store: s.store, Now: s.clock, Handlers: handlers, GiveUp: s.leases.GiveUp(),
 		Workers: dueWorkers, PerMount: dueWorkers / 8, Logger: s.logger}
@@ -214,6 +222,8 @@ func (s *Server) sealing() {
 	s.ended.Wait()
 	s.tokens.Forget()
 	s.identities.Drop()
+	s.denials.Drop()
+	s.mfa.Drop()
 	last := s.inflight.last()
 	s.closing.Go(func() {
 		s.inflight.drain(last, lastAnswers)

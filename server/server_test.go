@@ -79,14 +79,24 @@ type answer struct {
 	Warnings      []string
 	Errors        []string
 	body          []byte
+	header        http.Header
 }
 
 func (w *world) do(token, method, path, body string, headers ...string) answer {
+	w.t.Helper()
+	return w.doWith(token, method, path, body, nil, headers...)
+}
+
+// doWith is do with second factors.
+func (w *world) doWith(token, method, path, body string, factors []string, headers ...string) answer {
 	w.t.Helper()
 	r := httptest.NewRequest(method, "/v1/"+path, strings.NewReader(body))
 	r.Header.Set("X-Vault-Token", token)
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
+	}
+	for _, f := range factors {
+		r.Header.Add("X-Vault-MFA", f)
 	}
 	rec := httptest.NewRecorder()
 	w.h.ServeHTTP(rec, r)
@@ -96,7 +106,7 @@ func (w *world) do(token, method, path, body string, headers ...string) answer {
 			w.t.Fatalf("%s %s: %q is no JSON: %v", method, path, rec.Body, err)
 		}
 	}
-	a.Status, a.body = rec.Code, rec.Body.Bytes()
+	a.Status, a.body, a.header = rec.Code, rec.Body.Bytes(), rec.Header()
 	return a
 }
 

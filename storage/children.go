@@ -110,25 +110,36 @@ func (v Rows) unlink(path string, flag byte) error {
 }
 
 // hasChild looks for one child. What it read is that one row, so that writers
-// beside it do not conflict; only an empty folder is read as a stretch.
+// beside it do not conflict; only an empty folder is read as a stretch. Own
+// writes are looked through last: a transaction that removes many has many.
 func (v Rows) hasChild(folder string) (bool, error) {
 	prefix, err := v.childPrefix(folder)
 	if err != nil {
 		return false, err
 	}
-	s := span{prefix, after(prefix)}
-	var found []byte
-	err = v.tx.scan(s, func(key, _ []byte, own bool) bool {
-		found = slices.Clone(key)
-		if !own {
-			v.tx.reads[string(key)] = struct{}{}
+	s, tx := span{prefix, after(prefix)}, v.tx
+	found := false
+	err = tx.snap.rows.Scan(s.from, s.to, func(key, _ []byte) bool {
+		w, own := tx.writes.rows[string(key)]
+		switch {
+		case own:
+			found = w.present
+		case !tx.dropped(key):
+			found = true
+			tx.reads[string(key)] = struct{}{}
 		}
-		return false
+		return !found
 	})
-	if err == nil && found == nil {
-		v.tx.spans = append(v.tx.spans, s)
+	if err != nil || found {
+		return found, err
 	}
-	return found != nil, err
+	for key, w := range tx.writes.rows {
+		if w.present && s.holds([]byte(key)) {
+			return true, nil
+		}
+	}
+	tx.spans = append(tx.spans, s)
+	return false, nil
 }
 
 // Children yields the names one level below path, in order.

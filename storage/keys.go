@@ -54,10 +54,12 @@ var (
 	TokenRoles = Range{ID: 17, Kind: Tree}                 // roles of tokens
 	Quotas     = Range{ID: 18, Kind: Tree, Global: true}   // quotas by name
 	Lockouts   = Range{ID: 19, Kind: Tree}                 // failed logins by mount and alias; who is locked out
-	MFA        = Range{ID: 20, Kind: Tree}                 // methods, enforcements, secrets of entities
+	MFA        = Range{ID: 20, Kind: Tree}                 // methods and enforcements of second factors
 	Members    = Range{ID: 21, Kind: Ordered}              // group -> entity
 	Controls   = Range{ID: 22, Kind: Flat}                 // requests that wait for approval
 	Groups     = Range{ID: 23, Kind: Tree}                 // groups by id: apart from entities, since they are kept whole in memory
+	Counts     = Range{ID: 24, Kind: Flat, Global: true}   // of leases, by quota: apart from quotas, which are read far more often
+	Factors    = Range{ID: 25, Kind: Tree}                 // second factors of entities, failures to prove them, logins that wait: apart from MFA, which is kept whole in memory
 )
 
 // firstMount is the first number given to a mount's own range.

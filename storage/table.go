@@ -2,8 +2,10 @@ package storage
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -34,14 +36,14 @@ func (t Table[T]) Get(name string) (*T, error) {
 // changed. It costs no decoding while the row is cached.
 func (t Table[T]) Peek(name string) (*T, error) {
 	tx := t.rows.tx
-	if tx.mode == ReadWrite && tx.Wrote() {
-		return t.Get(name)
-	}
 	k, err := t.rows.key(t.prefix + name)
 	if err != nil {
 		return nil, err
 	}
 	if tx.mode == ReadWrite {
+		if tx.writes.holds(k) {
+			return t.Get(name)
+		}
 		tx.reads[string(k)] = struct{}{}
 	}
 	r, err := tx.store.readRow(tx.snap, k, t.rows.sealed())
@@ -215,22 +217,17 @@ func (d *Derived[T]) Drop() {
 	clear(d.other)
 }
 
+// WroteIn says whether the transaction has written in a range of the namespace
+// that it sees.
+func (tx *Tx) WroteIn(r Range) bool { return tx.wroteIn(tx.In(r).r) }
+
 func (tx *Tx) wroteIn(r Range) bool {
-	if !tx.Wrote() {
-		return false
+	if slices.Contains(tx.writes.ranges, r.number()) {
+		return true
 	}
-	for _, table := range []byte{tableValue, tableChild, tableOrdered, tableBare} {
-		from := r.append(nil, table)
-		s := span{from, after(from)}
-		for k := range tx.writes.rows {
-			if s.holds([]byte(k)) {
-				return true
-			}
-		}
-		for _, d := range tx.writes.drops {
-			if s.overlaps(d) {
-				return true
-			}
+	for _, d := range tx.writes.drops {
+		if len(d.from) < 9 && binary.BigEndian.Uint32(d.from[1:]) == r.NS {
+			return true
 		}
 	}
 	return false

@@ -79,8 +79,9 @@ type work struct {
 
 // A buffer holds writes by row key, and dropped stretches that came before.
 type buffer struct {
-	rows  map[string]row
-	drops []span
+	rows   map[string]row
+	drops  []span
+	ranges []uint64 // numbers of those written in: a few
 }
 
 type row struct {
@@ -155,10 +156,8 @@ func (tx *Tx) get(key []byte, sealed bool) ([]byte, error) {
 			}
 			return w.value, nil
 		}
-		for _, d := range tx.writes.drops {
-			if d.holds(key) {
-				return nil, nil
-			}
+		if tx.dropped(key) {
+			return nil, nil
 		}
 		tx.reads[string(key)] = struct{}{}
 	}
@@ -190,9 +189,33 @@ func (tx *Tx) drop(s span) {
 
 func (b *buffer) set(key []byte, w row) {
 	if b.rows == nil {
-		b.rows = make(map[string]row)
+		b.rows = make(map[string]row, 16)
 	}
 	b.rows[string(key)] = w
+	b.note(key)
+}
+
+// holds says whether a row was written or dropped.
+func (b *buffer) holds(key []byte) bool {
+	if _, ok := b.rows[string(key)]; ok {
+		return true
+	}
+	for _, d := range b.drops {
+		if d.holds(key) {
+			return true
+		}
+	}
+	return false
+}
+
+// note remembers the range of a key, or of the beginning of one.
+func (b *buffer) note(key []byte) {
+	if len(key) < 9 {
+		return // a whole namespace: see wroteIn
+	}
+	if n := binary.BigEndian.Uint64(key[1:]); !slices.Contains(b.ranges, n) {
+		b.ranges = append(b.ranges, n)
+	}
 }
 
 func (b *buffer) drop(s span) {
@@ -202,6 +225,17 @@ func (b *buffer) drop(s span) {
 		}
 	}
 	b.drops = append(b.drops, s)
+	b.note(s.from)
+}
+
+// dropped says whether the transaction has dropped the stretch of a row.
+func (tx *Tx) dropped(key []byte) bool {
+	for _, d := range tx.writes.drops {
+		if d.holds(key) {
+			return true
+		}
+	}
+	return false
 }
 
 // scan merges own writes over the snapshot's rows of a stretch.
@@ -231,10 +265,8 @@ func (tx *Tx) scan(s span, f func(key, value []byte, own bool) bool) error {
 		if i < len(mine) && mine[i] == string(key) {
 			return true // the own write is given in its turn
 		}
-		for _, d := range tx.writes.drops {
-			if d.holds(key) {
-				return true
-			}
+		if tx.dropped(key) {
+			return true
 		}
 		more = f(key, value, false)
 		return more

@@ -152,7 +152,7 @@ func tuneAuth(e *mount.Entry, f tuneFields) error {
 	if !slices.Contains([]string{"userpass", "ldap", "approle"}, e.Type) {
 		return engine.Bad("tuning of user lockout configuration for auth type %q not allowed", e.Type)
 	}
-	now := mount.Lockout{Threshold: 5, Duration: 15 * 60, CounterReset: 15 * 60}
+	now := mount.Lockout{} // 0 is as configured
 	if e.Config.UserLockout != nil {
 		now = *e.Config.UserLockout
 	}

@@ -175,7 +175,12 @@ func (s *System) deleteNamespace(v engine.Tx, req namespacePath) (*engine.Answer
 // FinishNamespace goes on deleting a namespace: what it lent is undone first,
 // and everything else ends with its rows.
 func (s *System) FinishNamespace(tx *storage.Tx, j schedule.Job) error {
-	return s.Mounts.Spaces.Finish(tx, j.ID, s.Leases.Now().Add(endPause), s.Leases.Empty)
+	return s.Mounts.Spaces.Finish(tx, j.ID, s.Leases.Now().Add(endPause), func(tx *storage.Tx) (bool, error) {
+		if done, err := s.Leases.Empty(tx); err != nil || !done {
+			return false, err
+		}
+		return s.Leases.Clear(tx)
+	})
 }
 
 type unlockKey struct {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/fastness-dev/fastness/access/quota"
 	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/mount"
 	"github.com/fastness-dev/fastness/storage"
 )
 
@@ -150,6 +151,95 @@ func (s *System) deleteRate(v engine.Tx, req quotaName) (engine.None, error) {
 	return engine.None{}, nil
 }
 
+type leasesRequest struct {
+	quotaScope
+	Type string `json:"type" doc:"Not used: the path says it."`
+	Max  int64  `json:"max_leases" doc:"Leases at a time, those of tokens included; more than 0."`
+}
+
+// leasesView is a lease-count quota as it is shown.
+type leasesView struct {
+	Counter     int64  `json:"counter"`
+	Inheritable bool   `json:"inheritable"`
+	Max         int64  `json:"max_leases"`
+	Name        string `json:"name"`
+	Path        string `json:"path"`
+	Role        string `json:"role"`
+	Type        string `json:"type"`
+}
+
+func (s *System) listLeaseCounts(v engine.View, _ engine.None) (engine.Keys, error) {
+	quotas, err := quota.AllLeases(engine.CallOf(v).Whole)
+	k := engine.Keys{}
+	for _, q := range quotas {
+		k.Keys = append(k.Keys, q.Name)
+	}
+	return k, err
+}
+
+func (s *System) readLeaseCount(v engine.View, req quotaName) (*leasesView, error) {
+	tx := engine.CallOf(v).Whole
+	quotas, err := quota.AllLeases(tx)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(quotas, func(q *quota.Leases) bool { return q.Name == req.Name })
+	if i < 0 {
+		return nil, nil
+	}
+	q := quotas[i]
+	n, err := quota.Held(tx, q)
+	return &leasesView{Counter: n, Inheritable: q.Inheritable, Max: q.Max, Name: q.Name, Path: q.Path, Role: q.Role, Type: quota.KindLeases}, err
+}
+
+func (s *System) writeLeaseCount(v engine.Tx, req leasesRequest) (engine.None, error) {
+	if req.Max <= 0 {
+		return engine.None{}, engine.Bad("'max_leases' is invalid")
+	}
+	tx := engine.CallOf(v).Whole
+	q := &quota.Leases{Name: req.Name, Max: req.Max}
+	var err error
+	if q.Scope, err = s.scope(tx, &req.quotaScope); err != nil {
+		return engine.None{}, err
+	}
+	scopes, err := quota.SetLeases(tx, q)
+	if err != nil {
+		return engine.None{}, err
+	}
+	return engine.None{}, s.countAgain(tx, scopes)
+}
+
+func (s *System) deleteLeaseCount(v engine.Tx, req quotaName) (engine.None, error) {
+	tx := engine.CallOf(v).Whole
+	scopes, err := quota.DropLeases(tx, req.Name)
+	if err != nil {
+		return engine.None{}, err
+	}
+	return engine.None{}, s.countAgain(tx, scopes)
+}
+
+// countAgain has the leases of scopes counted by the quotas that they lie in now.
+func (s *System) countAgain(tx *storage.Tx, scopes []quota.Scope) error {
+	tree, err := s.Mounts.Spaces.Tree(tx)
+	if err != nil {
+		return err
+	}
+	for _, scope := range scopes {
+		at := tree.At(scope.Namespace)
+		if at == nil {
+			continue // it is gone, with its leases
+		}
+		spaces := []*mount.Namespace{at}
+		if scope.Inheritable {
+			spaces = withBelow(tree, at)
+		}
+		for _, n := range spaces {
+			s.Leases.CountAgain(tx.Of(n.Number), n.Path, scope.Mount)
+		}
+	}
+	return nil
+}
+
 func (s *System) readQuotaConfig(v engine.View, _ engine.None) (*quota.Config, error) {
 	c, err := quota.Settings(engine.CallOf(v).Whole)
 	if err != nil {
@@ -214,7 +304,7 @@ func (s *System) quotasMoved(tx *storage.Tx, from, to string) error {
 }
 
 func quotaRoutes() engine.Routes[System] {
-	const rate = "quotas/rate-limit"
+	const rate, count = "quotas/rate-limit", "quotas/lease-count"
 	return engine.Routes[System]{
 		engine.Read("quotas/config", (*System).readQuotaConfig).RootNamespace().Doc("Show what holds for all rate limits."),
 		engine.Write("quotas/config", (*System).writeQuotaConfig).RootNamespace().Doc("Change what holds for all rate limits."),
@@ -222,5 +312,9 @@ func quotaRoutes() engine.Routes[System] {
 		engine.Read(rate+"/{name}", (*System).readRate).RootNamespace().Doc("Show a rate limit."),
 		engine.Write(rate+"/{name}", (*System).writeRate).RootNamespace().Doc("Limit the requests that a client can make in a time."),
 		engine.Delete(rate+"/{name}", (*System).deleteRate).RootNamespace().Doc("Remove a rate limit."),
+		engine.List(count, (*System).listLeaseCounts).RootNamespace().Doc("List the lease-count quotas."),
+		engine.Read(count+"/{name}", (*System).readLeaseCount).RootNamespace().Doc("Show a lease-count quota, and how many leases it counts."),
+		engine.Write(count+"/{name}", (*System).writeLeaseCount).RootNamespace().Doc("Limit how many leases there are at a time."),
+		engine.Delete(count+"/{name}", (*System).deleteLeaseCount).RootNamespace().Doc("Remove a lease-count quota."),
 	}
 }

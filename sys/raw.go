@@ -22,7 +22,7 @@ func rawRanges() []rawRange {
 		{"mounts", storage.Mounts}, {"policies", storage.Policies}, {"system", storage.System}, {"tokens", storage.Tokens},
 		{"wraps", storage.Wraps}, {"namespaces", storage.Namespaces}, {"identities", storage.Identities}, {"aliases", storage.Aliases},
 		{"token-roles", storage.TokenRoles}, {"quotas", storage.Quotas}, {"lockouts", storage.Lockouts}, {"mfa", storage.MFA},
-		{"controls", storage.Controls},
+		{"controls", storage.Controls}, {"factors", storage.Factors},
 	}
 }
 

@@ -13,6 +13,7 @@ var parts = []func() engine.Routes[System]{
 	uiRoutes,
 	policyRoutes,
 	passwordRoutes,
+	explainRoutes,
 	capabilityRoutes,
 	toolRoutes,
 	leaseRoutes,
@@ -28,4 +29,5 @@ var parts = []func() engine.Routes[System]{
 	specRoutes,
 	quotaRoutes,
 	lockedUserRoutes,
+	mfaRoutes,
 }

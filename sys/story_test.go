@@ -73,7 +73,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	s := New(&System{Store: store, Barrier: bar, Policies: policy.NewStore(), Tokens: tokens, Leases: &lease.Store{Tokens: tokens, Now: now},
+	s := New(&System{Holders: people{}, Store: store, Barrier: bar, Policies: policy.NewStore(), Tokens: tokens, Leases: &lease.Store{Tokens: tokens, Now: now},
 		Wrapping: &cubbyhole.Wrapping{Tokens: tokens}, Logger: slog.New(slog.DiscardHandler), Settings: Settings{Version: "1.21.0", RootToken: "root"}})
 	login := (&engine.Spec[shelf]{Name: "userpass", Kind: engine.Auth, Version: "v1.2.3+builtin.vault"}).Type()
 	s.Mounts = mount.New([]engine.Type{s.Type(), tokens.Type(), cubbyhole.Type(), login,

@@ -38,6 +38,7 @@ type System struct {
 	Barrier  *barrier.Barrier
 	Mounts   *mount.Mounts
 	Policies *policy.Store
+	Denials  *policy.Denials // of this node
 	Tokens   *token.Store
 	Leases   *lease.Store
 	Audit    *audit.Broker
@@ -51,6 +52,10 @@ type System struct {
 	// Held says what the holder of a token may do; nil goes by the policies of
 	// the token alone.
 	Held func(tx *storage.Tx, e *token.Entry) (*policy.Held, error)
+	// Holders finds who holds policies besides tokens; nil is nobody.
+	Holders Holders
+	// ProveLogin goes on with a login that waits for its second factor.
+	ProveLogin func(tx engine.Tx, proof MFAProof) (*engine.Answer, error)
 	// Unsealed is called after the keys are in memory and before the unseal is
 	// answered; Sealing before they are dropped.
 	Unsealed func(ctx context.Context) error
@@ -118,6 +123,9 @@ type InFlight struct {
 // New makes a sealed system of its parts, and returns it.
 func New(s *System) *System {
 	s.started = time.Now()
+	if s.Denials == nil {
+		s.Denials = policy.NewDenials(1)
+	}
 	s.unseal = seal.NewCeremony(1, uuid.NewString)
 	return s
 }

@@ -173,6 +173,9 @@ func (s *Store) remove(tx *storage.Tx, id string) error {
 	}
 	finders(tx).Delete(byName(e.Name))
 	entities(tx).Delete(id)
+	if s.o.Removed != nil {
+		return s.o.Removed(tx, id)
+	}
 	return nil
 }
 

@@ -57,7 +57,7 @@ func (s *Store) Holder(tx *storage.Tx, entityID string) (*Holder, error) {
 		now.Bearer = h.Bearer // a group of others changed: what was compiled is as good
 	}
 	h = now
-	if !tx.Wrote() { // else it may be of what never gets committed
+	if !tx.WroteIn(storage.Identities) { // else it may be of what never gets committed
 		s.keep(key, h)
 	}
 	return h, nil
@@ -97,4 +97,10 @@ func newHolder(e *Entity, g *graph) *Holder {
 			MountAccessor: a.Accessor, ID: a.ID, Name: a.Name, Metadata: a.Metadata, CustomMetadata: a.Custom})
 	}
 	return h
+}
+
+// HasGroup says whether there is a group with an id.
+func (s *Store) HasGroup(tx *storage.Tx, id string) (bool, error) {
+	g, err := s.groups.Get(tx)
+	return err == nil && g.byID[id] != nil, err
 }

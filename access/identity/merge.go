@@ -9,7 +9,7 @@ import (
 type mergeRequest struct {
 	From  []string `json:"from_entity_ids" doc:"Ids of the entities to merge, which end."`
 	To    string   `json:"to_entity_id" doc:"Id of the entity to merge into."`
-	Force bool     `json:"force" doc:"Whether to merge second factors too; taken for compatibility."`
+	Force bool     `json:"force" doc:"Merge though both have a second factor of one method: that of the entity to merge into stays."`
 	Keep  []string `json:"conflicting_alias_ids_to_keep" doc:"Where both have an alias at a mount: ids of those to keep."`
 }
 
@@ -42,6 +42,11 @@ func (s *Store) mergeEntities(v engine.Tx, q mergeRequest) (engine.None, error) 
 		}
 		if from == nil {
 			return none, engine.Bad("entity id to merge from is invalid")
+		}
+		if s.o.Merged != nil {
+			if err := s.o.Merged(tx, from.ID, to.ID, q.Force); err != nil {
+				return none, err
+			}
 		}
 		if err := s.merge(v, &to, from, q.Keep); err != nil {
 			return none, err

@@ -8,13 +8,13 @@ import (
 	"github.com/fastness-dev/fastness/storage"
 )
 
-// Type is the engine at identity/.
-func (s *Store) Type() engine.Type {
+// Type is the engine at identity/, with routes of others that are served there.
+func (s *Store) Type(more ...engine.Route[Store]) engine.Type {
 	return (&engine.Spec[Store]{
 		Name: "identity", Kind: engine.System,
 		Help:   "Who callers are: entities, their aliases, and groups.",
 		Open:   func(engine.Mount) (*Store, error) { return s, nil },
-		Routes: slices.Concat(entityRoutes(), aliasRoutes(), groupRoutes(), groupAliasRoutes(), lookupRoutes()),
+		Routes: slices.Concat(entityRoutes(), aliasRoutes(), groupRoutes(), groupAliasRoutes(), lookupRoutes(), more),
 	}).Type()
 }
 

@@ -41,8 +41,12 @@ type Options struct {
 	// NamespaceID is what answers call the namespace that a transaction sees;
 	// nil says "root".
 	NamespaceID func(tx *storage.Tx) (string, error)
-	Now         func() time.Time // of jobs; nil is time.Now
-	NewID       func() string    // nil draws UUIDs
+	// Removed, if set, is called when an entity ends, in that transaction.
+	Removed func(tx *storage.Tx, entityID string) error
+	// Merged, if set, is called before an entity ends in another.
+	Merged func(tx *storage.Tx, from, into string, force bool) error
+	Now    func() time.Time // of jobs; nil is time.Now
+	NewID  func() string    // nil draws UUIDs
 }
 
 // A Store keeps identities. Its methods are safe for concurrent use; each works

@@ -60,6 +60,9 @@ type Verdict struct {
 	acl   *ACL
 }
 
+// Path is the path that was asked about.
+func (v Verdict) Path() string { return v.query.Path }
+
 // Decide answers a query. Slices of the verdict belong to the ACL and must not
 // be changed.
 func (a *ACL) Decide(q Query) Verdict {

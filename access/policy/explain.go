@@ -13,7 +13,11 @@ func (v Verdict) Explain() string {
 	if v.Allowed {
 		return "allowed: " + v.grant()
 	}
-	return "denied: " + v.denial()
+	rule, _ := v.remedy()
+	if v.Reason != NoRule || rule == "" {
+		return "denied: " + v.denial()
+	}
+	return fmt.Sprintf("denied: %s; %s would allow it", v.denial(), strings.Join(strings.Fields(rule), " "))
 }
 
 func (v Verdict) grant() string {
@@ -38,8 +42,7 @@ func (v Verdict) denial() string {
 	case NoOperation, 0:
 		return "the request asks for no known operation"
 	case NoRule:
-		return fmt.Sprintf("%s %q; path %q { capabilities = [%q] } would allow it",
-			nowhere(v.acl.names), path, v.exactPath(), op)
+		return fmt.Sprintf("%s %q", nowhere(v.acl.names), path)
 	}
 	at := fmt.Sprintf("path %q in %s", v.rule.text, v.rule.where(nil))
 	switch v.Reason {
@@ -78,24 +81,31 @@ func (v Verdict) exactPath() string {
 	return v.query.Path
 }
 
+// maxOverruled is how many broader rules an explanation names.
+const maxOverruled = 5
+
 // overruled names the broader rules that would have granted the request: that
 // only the most specific match counts is what surprises people most.
 func (v Verdict) overruled() string {
 	both := v.query.Op == List || v.query.Op == Scan
+	path := strings.TrimLeft(v.query.Path, "/")
+	if both {
+		path = strings.TrimSuffix(path, "/")
+	}
+	var ranks []int
+	v.acl.trie.each(path, both, func(rank int) { ranks = append(ranks, rank) })
+	slices.Sort(ranks)
 	var would []string
-	for _, r := range slices.Backward(v.acl.ranked) {
+	for _, rank := range slices.Backward(slices.Compact(ranks)) {
+		r := v.acl.ranked[rank-1]
 		if r == v.rule || !r.caps.Has(v.query.Op.Needs()) {
 			continue
 		}
-		var t trie
-		t.add(r.pattern, 1)
-		path := v.query.Path
-		if both {
-			path = strings.TrimSuffix(path, "/")
+		if len(would) == maxOverruled {
+			would = append(would, "others")
+			break
 		}
-		if t.find(path, both, 0) == 1 {
-			would = append(would, fmt.Sprintf("path %q in %s", r.text, r.where(nil)))
-		}
+		would = append(would, fmt.Sprintf("path %q in %s", r.text, r.where(nil)))
 	}
 	if would == nil {
 		return ""

@@ -232,3 +232,25 @@ func TestExplainKeepsValues(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkExplain is what a denial costs besides the decision, under many rules
+// that would have granted it.
+func BenchmarkExplain(b *testing.B) {
+	var text strings.Builder
+	for i := range 10_000 {
+		fmt.Fprintf(&text, "path \"secret/data/app%d/*\" { capabilities = [\"read\"] }\n", i)
+	}
+	for i := range 20 {
+		fmt.Fprintf(&text, "path \"%s*\" { capabilities = [\"update\"] }\n", "secret/data/app77/xyzxyzxyzxyz"[:10+i])
+	}
+	acl := aclOf(b, text.String())
+	for name, path := range map[string]string{"broad": "secret/data/app77/xyzxyzxyz", "none": "x/y"} {
+		b.Run(name, func(b *testing.B) {
+			v := acl.Decide(Query{Path: path, Op: Delete})
+			b.ReportAllocs()
+			for b.Loop() {
+				v.Explanation()
+			}
+		})
+	}
+}

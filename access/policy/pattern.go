@@ -147,6 +147,34 @@ func (t *trie) finish(both bool, best int) int {
 	return best
 }
 
+// each visits the ranks of all patterns that match rest; if both is set, also of
+// those that match rest followed by a slash.
+func (t *trie) each(rest string, both bool, visit func(rank int)) {
+	if t == nil {
+		return
+	}
+	for _, g := range t.globs {
+		if strings.HasPrefix(rest, g.part) {
+			visit(g.rank)
+		}
+	}
+	seg, tail, more := strings.Cut(rest, "/")
+	for _, next := range []*trie{t.children[seg], t.plus} {
+		switch {
+		case next == nil:
+		case more:
+			next.each(tail, both, visit)
+		default:
+			if next.end > 0 {
+				visit(next.end)
+			}
+			if both {
+				next.each("", false, visit)
+			}
+		}
+	}
+}
+
 // reaches reports whether the pattern can match a path under prefix, which ends
 // in a slash, or prefix without its slash.
 func (p pattern) reaches(prefix string) bool {

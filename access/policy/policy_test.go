@@ -16,6 +16,9 @@ import (
 //	policy name=x          parse the input under this name and keep it
 //	subject                the JSON of a Subject, for which policies are rendered from here on
 //	decide policies=(a,b)  one query a line: op path [{json}] [wrap=5m] [sudo]
+//	explain policies=(a,b) the same, taken apart
+//	gives policies=(a,b)   one capability and path a line: how is it given?
+//	everything policies=(a,b)  all that they give
 //	capabilities policies=(a,b)  one path a line
 //	under policies=(a,b)   one mount path a line: is anything granted there?
 //	resultant policies=(a,b)
@@ -79,12 +82,28 @@ func (s *story) ask(t *testing.T, td *datadriven.TestData) string {
 			q := queryOf(t, line)
 			v := acl.Decide(q)
 			fmt.Fprintf(&b, "%s\n  %s\n", line, v.Explain())
+		case "explain":
+			b.WriteString(told(acl.Decide(queryOf(t, line)).Explanation()))
+		case "gives":
+			word, path, _ := strings.Cut(line, " ")
+			c, _ := CapabilityNamed(word)
+			fmt.Fprintf(&b, "%s: ", line)
+			if g := acl.Gives(path, c); g == nil {
+				b.WriteString("no\n")
+			} else {
+				b.WriteString(shown(*g))
+			}
 		case "capabilities":
 			fmt.Fprintf(&b, "%s: %s\n", line, strings.Join(acl.Capabilities(line), ", "))
 		case "under":
 			fmt.Fprintf(&b, "%s: %v\n", line, acl.HasAnyUnder(line))
 		default:
 			t.Fatalf("unknown command %q", td.Cmd)
+		}
+	}
+	if td.Cmd == "everything" {
+		for _, g := range acl.Everything() {
+			b.WriteString(shown(g))
 		}
 	}
 	if td.Cmd == "resultant" {
@@ -96,6 +115,25 @@ func (s *story) ask(t *testing.T, td *datadriven.TestData) string {
 		fmt.Fprintf(&b, "%s\n", j)
 	}
 	return b.String()
+}
+
+func told(e Explanation) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s\n", e.Reason, e.Because)
+	for _, s := range e.Policies {
+		fmt.Fprintf(&b, "  policy %s:%d\n", s.Policy, s.Line)
+	}
+	if e.Remedy != "" {
+		fmt.Fprintf(&b, "%s\n", e.Remedy)
+	}
+	if e.Note != "" {
+		fmt.Fprintf(&b, "note: %s\n", e.Note)
+	}
+	return b.String()
+}
+
+func shown(g Grant) string {
+	return fmt.Sprintf("%s %v %q %v\n", g.Path, g.Capabilities, g.Conditions, g.Policies)
 }
 
 func (s *story) compile(t *testing.T, td *datadriven.TestData, b *strings.Builder) *ACL {

@@ -124,6 +124,10 @@ func literal(value string) error {
 	return nil
 }
 
+// Value is what a variable of a template stands for, such as
+// identity.entity.name; false when it has no value.
+func (s Subject) Value(name string) (string, bool) { return s.lookup(name) }
+
 func (s Subject) lookup(name string) (string, bool) {
 	if rest, ok := strings.CutPrefix(name, "identity.entity."); ok && s.Entity != nil {
 		return s.Entity.lookup(rest)

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/storage"
@@ -12,21 +13,12 @@ import (
 // Rows of storage.Quotas.
 const (
 	rowConfig = "config"
-	rowsRate  = "rate/" // by name
+	rowsRate  = "rate/"  // by name
+	rowLeases = "leases" // all lease-count quotas
 )
 
-// Kinds of quotas, as their type is shown.
-const (
-	KindRate = "rate-limit"
-)
-
-// scoped is a quota of some kind.
-type scoped[T any] interface {
-	*T
-	scope() *Scope
-}
-
-func (r *Rate) scope() *Scope { return &r.Scope }
+// KindRate is the kind of a rate limit, as it is shown.
+const KindRate = "rate-limit"
 
 // Settings are what holds for all rate limits, as of a transaction.
 func Settings(tx *storage.Tx) (*Config, error) {
@@ -57,11 +49,22 @@ func RateOf(tx *storage.Tx, name string) (*Rate, error) { return rates(tx).Get(n
 
 // SetRate stores a rate limit. No two may have the same scope.
 func SetRate(tx *storage.Tx, r *Rate) error {
-	if err := alone(rates(tx), r.Name, &r.Scope); err != nil {
+	table := rates(tx)
+	names, err := table.Names("", "")
+	if err != nil {
 		return err
 	}
+	for _, n := range names {
+		other, err := table.Get(n)
+		if err != nil {
+			return err
+		}
+		if n != r.Name && other.same(&r.Scope) {
+			return engine.Bad("quota rule with similar properties exists under the name %q", n)
+		}
+	}
 	r.ID = drawID()
-	rates(tx).Put(r.Name, r)
+	table.Put(r.Name, r)
 	return nil
 }
 
@@ -74,32 +77,11 @@ func drawID() uint64 {
 	return binary.BigEndian.Uint64(b[:])
 }
 
-// alone refuses a scope that another quota of the kind has.
-func alone[T any, P scoped[T]](table storage.Table[T], name string, s *Scope) error {
-	names, err := table.Names("", "")
-	if err != nil {
-		return err
-	}
-	for _, n := range names {
-		if n == name {
-			continue
-		}
-		q, err := table.Get(n)
-		if err != nil {
-			return err
-		}
-		if P(q).scope().same(s) {
-			return engine.Bad("quota rule with similar properties exists under the name %q", n)
-		}
-	}
-	return nil
-}
-
 // Moved has the quotas of a mount follow it to another path, as it is seen from
 // the namespace that tx sees. An empty path is none: the mount is gone, and its
 // quotas with it.
 func Moved(tx *storage.Tx, namespace, from, to string) error {
-	return move[Rate](rates(tx), func(s *Scope) (keep, changed bool) {
+	return move(tx, func(s *Scope) (keep, changed bool) {
 		if s.Namespace != namespace || s.Mount != from {
 			return true, false
 		}
@@ -118,28 +100,43 @@ func (s *Scope) tail() string {
 
 // Left removes the quotas of a namespace that is gone.
 func Left(tx *storage.Tx, namespace string) error {
-	return move[Rate](rates(tx), func(s *Scope) (keep, changed bool) {
+	return move(tx, func(s *Scope) (keep, changed bool) {
 		gone := s.Namespace == namespace
 		return !gone, gone
 	})
 }
 
-func move[T any, P scoped[T]](table storage.Table[T], f func(*Scope) (keep, changed bool)) error {
+// move changes the scopes of all quotas. A quota that f does not keep is removed.
+func move(tx *storage.Tx, f func(*Scope) (keep, changed bool)) error {
+	table := rates(tx)
 	names, err := table.Names("", "")
 	if err != nil {
 		return fmt.Errorf("list quotas: %w", err)
 	}
 	for _, n := range names {
-		q, err := table.Get(n)
+		r, err := table.Get(n)
 		if err != nil {
 			return fmt.Errorf("read quota: %w", err)
 		}
-		switch keep, changed := f(P(q).scope()); {
+		switch keep, changed := f(&r.Scope); {
 		case !keep:
 			table.Delete(n)
 		case changed:
-			table.Put(n, q)
+			table.Put(n, r)
 		}
 	}
-	return nil
+	return changeLeases(tx, func(c *counted) error {
+		some := false
+		c.Quotas = slices.DeleteFunc(c.Quotas, func(q *Leases) bool {
+			keep, changed := f(&q.Scope)
+			if some = some || changed; !keep {
+				uncount(tx, q.ID)
+			}
+			return !keep
+		})
+		if !some {
+			return errUnchanged
+		}
+		return nil
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fastness-dev/fastness/access/quota"
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/lease"
 	"github.com/fastness-dev/fastness/schedule"
@@ -16,25 +17,30 @@ import (
 // Params are what a token is made with. Whether the caller may ask for that is
 // not Create's business.
 type Params struct {
-	ID              string // chosen by the caller; "" draws one
-	Policies        []string
-	Path            string // of the request
-	DisplayName     string
-	Meta            map[string]string
-	NumUses         int
-	TTL             time.Duration // 0 is DefaultTTL; root lives forever
-	DefaultTTL      time.Duration // of role or mount; 0 is the system's
-	MaxTTL          time.Duration // of role or mount; 0 is the system's
-	ExplicitMaxTTL  time.Duration
-	Period          time.Duration
-	NotRenewable    bool
-	Type            string // "" is Service
-	BoundCIDRs      []string
-	EntityID        string
-	NoDefaultPolicy bool // keeps "default" from being added
-	Role            string
-	Mount           string // UUID of the auth method that gives it
-	Held            map[string]string
+	ID             string // chosen by the caller; "" draws one
+	Policies       []string
+	Path           string // of the request
+	DisplayName    string
+	Meta           map[string]string
+	NumUses        int
+	TTL            time.Duration // 0 is DefaultTTL; root lives forever
+	DefaultTTL     time.Duration // of role or mount; 0 is the system's
+	MaxTTL         time.Duration // of role or mount; 0 is the system's
+	ExplicitMaxTTL time.Duration
+	Period         time.Duration
+	// RolePeriod and RoleExplicitMaxTTL hold as Period and ExplicitMaxTTL do, the
+	// smaller of two, but are not the token's own: a renewal asks the role again.
+	RolePeriod         time.Duration
+	RoleExplicitMaxTTL time.Duration
+	NotRenewable       bool
+	Type               string // "" is Service
+	BoundCIDRs         []string
+	EntityID           string
+	NoDefaultPolicy    bool // keeps "default" from being added
+	Role               string
+	Mount              string // UUID of the auth method that gives it
+	Held               map[string]string
+	LoginRole          string // of the auth method that gives it, which quotas go by
 }
 
 // Created is a new token.
@@ -42,6 +48,8 @@ type Created struct {
 	Entry    *Entry
 	Raw      string // the token itself; stored nowhere
 	Warnings []string
+
+	loginRole string
 }
 
 // CreateRoot makes a root token that never ends, with the given id or, when
@@ -59,7 +67,7 @@ func (s *Store) CreateRoot(tx *storage.Tx, id string) (*Entry, string, error) {
 }
 
 // Create makes a token below parent, or an orphan when parent is nil. A child
-// may be used from nowhere that its parent may not.
+// that is bound to no networks is bound to its parent's.
 func (s *Store) Create(tx *storage.Tx, parent *Entry, p Params) (*Created, error) {
 	now := s.o.Now()
 	e := &Entry{
@@ -79,12 +87,14 @@ func (s *Store) Create(tx *storage.Tx, parent *Entry, p Params) (*Created, error
 	e.NamespaceID, e.NamespacePath = id, path
 	if parent != nil {
 		e.Parent = parent.ID
-		e.EntityHome = parent.entityHome(e)
+		if e.EntityID == parent.EntityID {
+			e.EntityHome = parent.entityHome(e)
+		}
 		if len(e.BoundCIDRs) == 0 {
 			e.BoundCIDRs = parent.BoundCIDRs
 		}
 	}
-	c := &Created{Entry: e}
+	c := &Created{Entry: e, loginRole: p.LoginRole}
 	s.setTimes(c, p, now)
 	if e.Type == Batch {
 		return c, s.makeBatch(tx, c)
@@ -96,7 +106,11 @@ func (s *Store) Create(tx *storage.Tx, parent *Entry, p Params) (*Created, error
 // setTimes decides how long a token lives.
 func (s *Store) setTimes(c *Created, p Params, now time.Time) {
 	e := c.Entry
-	e.MaxTTL, e.ExplicitMaxTTL, e.Period, e.TTL = p.MaxTTL, p.ExplicitMaxTTL, p.Period, p.TTL
+	e.MaxTTL, e.TTL = p.MaxTTL, p.TTL
+	e.Period, e.ExplicitMaxTTL = lesser(p.Period, p.RolePeriod), lesser(p.ExplicitMaxTTL, p.RoleExplicitMaxTTL)
+	defer func() { // what is the role's is not noted
+		e.Period, e.ExplicitMaxTTL = min(e.Period, p.Period), min(e.ExplicitMaxTTL, p.ExplicitMaxTTL)
+	}()
 	limit := s.limit(e)
 	if e.ExplicitMaxTTL > limit {
 		c.warn("Explicit max TTL of %q exceeded the effective max_ttl of %q; it is capped accordingly", short(e.ExplicitMaxTTL), short(limit))
@@ -134,6 +148,14 @@ const capped = "TTL of %q exceeded the effective max_ttl of %q; TTL value is cap
 
 func (c *Created) warn(format string, args ...any) {
 	c.Warnings = append(c.Warnings, fmt.Sprintf(format, args...))
+}
+
+// lesser is the smaller of two lengths of time of which 0 is none.
+func lesser(a, b time.Duration) time.Duration {
+	if a == 0 || b > 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // limit is the longest a token may live from its creation, apart from its
@@ -208,7 +230,7 @@ func (s *Store) makeService(tx *storage.Tx, c *Created, chosen, mark string) (er
 	}
 	if !e.Expires.IsZero() {
 		schedule.Add(tx, e.Expires, schedule.Job{Kind: KindExpire, ID: e.ID})
-		lease.AttachToken(tx, e.Path, e.ID)
+		return lease.AttachToken(tx, quota.Lent{Namespace: e.NamespacePath, Path: e.Path, Role: c.loginRole}, e.ID)
 	}
 	return nil
 }

@@ -44,15 +44,22 @@ func (s *Store) Renew(tx *storage.Tx, e *Entry, increment time.Duration) (*Entry
 			}
 		}
 	}
+	own := renewed
+	if err := s.askRole(tx, &renewed); err != nil {
+		return nil, nil, err
+	}
 	c := &Created{Entry: &renewed}
-	s.extend(c, increment, now)
+	if err := s.extend(c, increment, now); err != nil {
+		return nil, nil, err
+	}
+	renewed.Period, renewed.ExplicitMaxTTL = own.Period, own.ExplicitMaxTTL
 	renewed.LastRenewal = now
 	entries(tx).Put(renewed.ID, &renewed)
 	schedule.At(tx, renewed.Expires, schedule.Job{Kind: KindExpire, ID: renewed.ID})
 	return &renewed, c.Warnings, nil
 }
 
-func (s *Store) extend(c *Created, increment time.Duration, now time.Time) {
+func (s *Store) extend(c *Created, increment time.Duration, now time.Time) error {
 	e := c.Entry
 	ttl := increment
 	if ttl == 0 {
@@ -70,13 +77,18 @@ func (s *Store) extend(c *Created, increment time.Duration, now time.Time) {
 			end = last
 		}
 	}
-	if left := end.Sub(now); ttl > left {
+	left := end.Sub(now)
+	if left <= 0 { // terms were tightened since
+		return engine.Bad("past the max TTL, cannot renew")
+	}
+	if ttl > left {
 		if increment > 0 || e.Period > 0 {
-			c.warn(capped, short(ttl), short(max(left, 0).Round(time.Second)))
+			c.warn(capped, short(ttl), short(left.Round(time.Second)))
 		}
 		ttl = left
 	}
 	e.RenewedTTL, e.Expires = ttl, now.Add(ttl)
+	return nil
 }
 
 // expire ends a token whose time is up. A renewal that came first has moved
@@ -156,7 +168,9 @@ func (s *Store) end(tx *storage.Tx, id string) error {
 		of.In(storage.TokenTree).Delete(treeKey(e.Parent, id))
 	}
 	schedule.Cancel(tx, KindExpire, id)
-	lease.DetachToken(tx, e.Path, id)
+	if err := lease.DetachToken(tx, e.Path, id); err != nil {
+		return err
+	}
 	if s.o.OnRevoke == nil {
 		return nil
 	}

@@ -29,16 +29,16 @@ type createRequest struct {
 }
 
 func (s *Store) routeCreate(v engine.Tx, q createRequest) (*engine.Answer, error) {
-	return s.grant(v, q, false)
+	return s.grant(v, &grant{q: q, path: "create"})
 }
 
 func (s *Store) routeCreateOrphan(v engine.Tx, q createRequest) (*engine.Answer, error) {
-	return s.grant(v, q, true)
+	return s.grant(v, &grant{q: q, path: "create-orphan", orphan: true})
 }
 
 // grant makes a token for a caller who may ask for all that it asks for. The
 // checks are in Vault's order, which decides which of several faults is told.
-func (s *Store) grant(v engine.Tx, q createRequest, orphan bool) (*engine.Answer, error) {
+func (s *Store) grant(v engine.Tx, g *grant) (*engine.Answer, error) {
 	r, err := s.request(v)
 	if err != nil {
 		return nil, err
@@ -51,16 +51,21 @@ func (s *Store) grant(v engine.Tx, q createRequest, orphan bool) (*engine.Answer
 	case r.self.NumUses != 0:
 		return nil, engine.Bad("restricted use token cannot generate child tokens")
 	}
-	g := &grant{q: q, parent: r.self, sudo: r.sudo || r.self.Root(), orphan: orphan || q.NoParent}
-	for _, check := range []func() error{g.shape, g.privileges, g.policies, g.times} {
+	_, at, _, err := s.mark(r.tx)
+	if err != nil {
+		return nil, err
+	}
+	g.parent, g.sudo, g.foreign = r.self, r.sudo || r.self.Root(), at != r.self.NamespaceID
+	alias := func() error { return s.alias(r.tx, g) }
+	for _, check := range []func() error{g.shape, alias, g.privileges, g.policies, g.times} {
 		if err := check(); err != nil {
 			return nil, err
 		}
 	}
-	g.p.Path = v.Mount().Path + "create"
-	if orphan {
-		g.p.Path += "-orphan"
+	for _, w := range g.warnings {
+		v.Warn("%s", w)
 	}
+	g.p.Path = v.Mount().Path + g.path
 	g.p.DefaultTTL, g.p.MaxTTL = v.Mount().DefaultTTL, v.Mount().MaxTTL
 	c, err := s.Create(r.tx, g.under(), g.p)
 	if err != nil {
@@ -96,38 +101,45 @@ func (s *Store) warn(v engine.Tx, tx *storage.Tx, c *Created) error {
 
 // A grant is a request to create a token on its way to becoming Params.
 type grant struct {
-	q      createRequest
-	p      Params
-	parent *Entry
-	sudo   bool // root, or sudo on the path
-	orphan bool
+	q        createRequest
+	p        Params
+	path     string // of the request, below the mount
+	role     *Role  // nil: by none
+	parent   *Entry
+	sudo     bool // root, or sudo on the path
+	foreign  bool // the caller is of another namespace, above
+	orphan   bool // because of the route or the role
+	warnings []string
 }
 
 // under is the parent of the new token. What an orphan inherits from nobody
 // it must not escape either: the networks its maker is bound to.
 func (g *grant) under() *Entry {
-	if !g.orphan {
-		g.p.EntityID = g.parent.EntityID
-		return g.parent
+	if len(g.p.BoundCIDRs) == 0 {
+		g.p.BoundCIDRs = g.parent.BoundCIDRs
 	}
-	g.p.BoundCIDRs = g.parent.BoundCIDRs
-	return nil
+	if g.orphan || g.role == nil && g.q.NoParent {
+		return nil
+	}
+	if g.p.EntityID == "" {
+		g.p.EntityID = g.parent.EntityID
+	}
+	return g.parent
 }
 
 // shape checks what is wrong whoever asks.
 func (g *grant) shape() error {
 	q := &g.q
 	switch q.Type {
-	case "", Service:
-		q.Type = Service
-	case Batch:
+	case "", Service, Batch:
+		q.Type = g.role.typeOf(q.Type)
 	default:
 		return engine.Bad("invalid 'token_type' value")
 	}
 	if q.NumUses < 0 {
 		return engine.Bad("number of uses cannot be negative")
 	}
-	if q.EntityAlias != "" {
+	if q.EntityAlias != "" && g.role == nil {
 		return engine.Bad("'entity_alias' is only allowed in combination with token role")
 	}
 	if q.Type == Batch {
@@ -143,7 +155,7 @@ func (g *grant) shape() error {
 	g.p.Type, g.p.NumUses, g.p.Meta = q.Type, q.NumUses, q.Meta
 	g.p.NotRenewable = q.Renewable != nil && !*q.Renewable
 	g.p.DisplayName = displayName(q.DisplayName)
-	return nil
+	return g.shapeByRole()
 }
 
 var notName = regexp.MustCompile(`[^A-Za-z0-9-]+`)
@@ -165,7 +177,7 @@ func trimDash(s string) string {
 // privileges checks what only root and sudo may ask for. (Vault warns that a
 // chosen id is hashed with SHA-1; here it is not, so there is no warning.)
 func (g *grant) privileges() error {
-	if g.orphan && g.q.NoParent && !g.sudo {
+	if g.role == nil && g.q.NoParent && !g.sudo {
 		return engine.Bad("root or sudo privileges required to create orphan token")
 	}
 	if g.q.ID == "" || g.q.Type == Batch {
@@ -189,6 +201,13 @@ func (g *grant) privileges() error {
 // policies decides the policies: the caller's when none are asked for, a
 // subset of them for callers without sudo, and root from root only.
 func (g *grant) policies() error {
+	switch {
+	case g.role.restricts():
+		return g.policiesOfRole()
+	case g.foreign: // the names of the caller's policies mean something else here
+		g.p.Policies = Policies(g.q.Policies, !g.q.NoDefaultPolicy)
+		return g.assignable()
+	}
 	asked := g.q.Policies
 	if len(asked) == 0 {
 		asked = g.parent.Policies
@@ -207,9 +226,21 @@ func (g *grant) policies() error {
 	if len(g.q.Policies) == 0 && g.q.NoDefaultPolicy {
 		g.p.Policies = slices.DeleteFunc(g.p.Policies, func(p string) bool { return p == "default" })
 	}
+	return g.assignable()
+}
+
+// assignable refuses policies that are not to be had this way.
+func (g *grant) assignable() error {
 	g.p.NoDefaultPolicy = true // it is among them already, if it is to be
+	for _, p := range g.p.Policies {
+		if p == "response-wrapping" || p == "control-group" {
+			return engine.Bad("cannot assign policy %q", p)
+		}
+	}
 	if slices.Contains(g.p.Policies, "root") {
 		switch {
+		case g.role != nil:
+			return engine.Bad("no role gives a root token")
 		case g.q.Type == Batch:
 			return engine.Bad("batch tokens cannot be root tokens")
 		case !g.parent.Root():
@@ -237,6 +268,7 @@ func (g *grant) times() (err error) {
 	if g.p.TTL, err = length("ttl", ttl); err != nil {
 		return err
 	}
+	g.timesOfRole()
 	// A root token that ends must not make one that does not.
 	root := slices.Contains(g.p.Policies, "root")
 	if root && !g.parent.Expires.IsZero() && g.p.TTL == 0 && g.p.Period == 0 && g.p.ExplicitMaxTTL == 0 {

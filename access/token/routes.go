@@ -30,7 +30,8 @@ func (s *Store) Type() engine.Type {
 }
 
 func routes() engine.Routes[Store] {
-	return engine.Routes[Store]{
+	return append(roles.Routes(), engine.Routes[Store]{
+		engine.Write("create/{role_name}", (*Store).routeCreateByRole).Doc("Create a token as a role says."),
 		engine.Write("create", (*Store).routeCreate).Doc("Create a token below the caller's."),
 		engine.Write("create-orphan", (*Store).routeCreateOrphan).Doc("Create a token that outlives the caller's."),
 		engine.Read("lookup", (*Store).routeLookup).Doc("Show the caller's token."),
@@ -46,8 +47,8 @@ func routes() engine.Routes[Store] {
 		engine.Write("revoke-accessor", (*Store).routeRevokeAccessor).Doc("Revoke a token by its accessor, and all below it."),
 		engine.Write("revoke-orphan", (*Store).routeRevokeOrphan).Doc("Revoke a token; its children live on as orphans.").Sudo(),
 		engine.List("accessors", (*Store).routeAccessors).Doc("List the accessors of all tokens.").Sudo(),
-		engine.Write("tidy", (*Store).routeTidy).Doc("Do nothing: there is nothing to tidy.").Sudo(),
-	}
+		engine.Write("tidy", (*Store).routeTidy).Doc("Do nothing: there is nothing to tidy."),
+	}...)
 }
 
 // Requests of the routes.

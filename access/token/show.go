@@ -1,6 +1,7 @@
 package token
 
 import (
+	"iter"
 	"time"
 
 	"github.com/fastness-dev/fastness/storage"
@@ -74,4 +75,20 @@ func (s *Store) Count(tx *storage.Tx) (n int, err error) {
 		n++
 	}
 	return n, nil
+}
+
+// All lists the tokens of the namespace that tx sees which may be used, shared.
+// Batch tokens are nowhere to be found.
+func (s *Store) All(tx *storage.Tx) iter.Seq2[*Entry, error] {
+	return func(yield func(*Entry, error) bool) {
+		for name, err := range tx.In(storage.Accessors).Children("", "") {
+			var e *Entry
+			if err == nil {
+				e, err = s.ByAccessor(tx, name)
+			}
+			if (e != nil || err != nil) && !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
 }

@@ -32,6 +32,8 @@ type world struct {
 	routes engine.Instance
 	now    time.Time
 	ended  []string // display names of tokens that ended
+
+	entities map[string]string // by alias; others are disabled
 }
 
 func must(t testing.TB, err error) {
@@ -57,6 +59,11 @@ func newWorld(t testing.TB) *world {
 	w.tokens = token.New(token.Options{Barrier: b, Now: clock, OnRevoke: func(_ *storage.Tx, e *token.Entry) error {
 		w.ended = append(w.ended, e.DisplayName)
 		return nil
+	}, AliasEntity: func(_ *storage.Tx, alias string) (string, error) {
+		if id := w.entities[alias]; id != "" {
+			return id, nil
+		}
+		return "", engine.Status(403, "that entity is disabled")
 	}})
 	w.leases = &lease.Store{Tokens: w.tokens, Now: clock}
 	w.routes, err = w.tokens.Type().Open(engine.Mount{})

@@ -15,8 +15,13 @@ type key struct {
 	Name string `path:"name" doc:"Name of the thing."`
 }
 
+type more struct {
+	Size int `json:"size" doc:"How large it is."`
+}
+
 type thing struct {
 	key
+	More   more            `inline:"true"`
 	TTL    engine.Duration `json:"ttl" doc:"How long it lasts."`
 	Secret string          `json:"secret" secret:"true" required:"true" doc:"What to keep."`
 }
@@ -38,7 +43,7 @@ func TestDocumentTellsWhatRoutesTake(t *testing.T) {
 		t.Fatalf("got %+v", p)
 	}
 	body := p.Post.RequestBody.Content["application/json"].Schema
-	if body.Properties["ttl"].Format != "duration" || body.Properties["name"] != nil || body.Required[0] != "secret" {
+	if body.Properties["ttl"].Format != "duration" || body.Properties["name"] != nil || body.Properties["size"] == nil || body.Required[0] != "secret" {
 		t.Fatalf("got %+v", body)
 	}
 	if list := d.Paths["/b/things"]; list.Get == nil || !list.Get.Parameters[0].Required {

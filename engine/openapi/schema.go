@@ -58,7 +58,8 @@ func place(pattern string, request reflect.Type) (path string, params []Paramete
 	return strings.Join(parts, "/"), params
 }
 
-// each calls f with the fields of a request, those of embedded structs too.
+// each calls f with the fields of a request, those of embedded and inlined structs
+// too.
 func each(t reflect.Type, f func(reflect.StructField)) {
 	if t.Kind() != reflect.Struct {
 		return

@@ -9,12 +9,9 @@ package attacks
 //
 //	Advisory                          Waits for
 //	CVE-2026-55775, CVE-2020-10661    namespaces
-//	GHSA-59w7-v8rr-pr4p               templated policies, which need identity
 //	CVE-2021-42135                    routes of a released version to compare with
 //	CVE-2023-0665                     pki
 //	OpenBao GH-3518                   pagination limits
-//	CVE-2025-5999, groups and roles   identity and token roles; tokens and logins are tested
-//	CVE-2024-9180, identity writes    identity; writes of policies are tested
 //	CVE-2026-55770                    ldap
 //	CVE-2026-39946                    database
 //	CVE-2023-0620                     SQL storage

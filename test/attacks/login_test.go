@@ -36,31 +36,38 @@ const (
 	userLogin = `{"password":"secret"}`
 )
 
-// grantors are the paths of the API that take names of policies under auth/,
-// found in our own description of it: path, parameter.
-func (w *world) grantors() map[[2]string]bool {
+// A described path is what our own description of the API says of it.
+type described struct {
+	Post struct {
+		RequestBody struct {
+			Content map[string]struct {
+				Schema struct{ Properties map[string]any }
+			}
+		}
+	}
+}
+
+// document is our own description of the API, by path.
+func (w *world) document() map[string]described {
 	w.t.Helper()
 	r := httptest.NewRequest(http.MethodGet, "/v1/sys/internal/specs/openapi", nil)
 	r.Header.Set("X-Vault-Token", w.root)
 	rec := httptest.NewRecorder()
 	w.h.ServeHTTP(rec, r)
-	var doc struct {
-		Paths map[string]struct {
-			Post struct {
-				RequestBody struct {
-					Content map[string]struct {
-						Schema struct{ Properties map[string]any }
-					}
-				}
-			}
-		}
-	}
+	var doc struct{ Paths map[string]described }
 	if err := json.Unmarshal(rec.Body.Bytes(), &doc); err != nil {
 		w.t.Fatal(err)
 	}
+	return doc.Paths
+}
+
+// grantors are the paths of the API below a prefix that take names of policies:
+// path, parameter. Those of tokens have tests of their own.
+func (w *world) grantors(under string) map[[2]string]bool {
+	w.t.Helper()
 	found := map[[2]string]bool{}
-	for path, p := range doc.Paths {
-		if !strings.HasPrefix(path, "/auth/") || strings.HasPrefix(path, "/auth/token/") {
+	for path, p := range w.document() {
+		if !strings.HasPrefix(path, under) || strings.HasPrefix(path, "/auth/token/") {
 			continue
 		}
 		for _, c := range p.Post.RequestBody.Content {
@@ -79,7 +86,7 @@ func (w *world) grantors() map[[2]string]bool {
 func TestCVE_2025_5999_RootPolicyOfARole(t *testing.T) {
 	w := open(t)
 	w.methods()
-	found := w.grantors()
+	found := w.grantors("/auth/")
 	for _, known := range [][2]string{
 		{"auth/approle/role/{role_name}", "policies"}, {"auth/approle/role/{role_name}", "token_policies"},
 		{"auth/approle/role/{role_name}/policies", "policies"}, {"auth/approle/role/{role_name}/policies", "token_policies"},

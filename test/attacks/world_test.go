@@ -30,6 +30,7 @@ type world struct {
 	h    http.Handler
 	root string
 	log  *lines
+	key  []byte // the only share
 }
 
 // Lines are what the server logged.
@@ -87,7 +88,16 @@ func openAt(t *testing.T, clock func() time.Time) *world {
 	if err := s.System().Unseal(ctx, key); err != nil {
 		t.Fatal(err)
 	}
-	return &world{t, s, s.Handler(wire.Limits{}), "root", log}
+	return &world{t, s, s.Handler(wire.Limits{}), "root", log, key}
+}
+
+// reseal seals the server and opens it again.
+func (w *world) reseal() {
+	w.t.Helper()
+	w.s.System().Seal()
+	if err := w.s.System().Unseal(context.Background(), w.key); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 type answer struct {
@@ -95,9 +105,13 @@ type answer struct {
 	Data   json.RawMessage
 	Auth   struct {
 		ClientToken string `json:"client_token"`
+		MFA         struct {
+			Request string `json:"mfa_request_id"`
+		} `json:"mfa_requirement"`
 	}
 	WrapInfo struct{ Token string } `json:"wrap_info"`
 	Errors   []string
+	Paths    map[string]map[string]json.RawMessage // of a description of the API
 }
 
 // raw is do with the answer's body as it came.

@@ -43,6 +43,8 @@ const startLimit = 60 * time.Second
 //	start               the server that was killed, again
 //	exits N CMD...      the command ends with code N
 //	keep NAME PATTERN   $NAME is what PATTERN's group caught in the last output
+//	code NAME URL [STEP]  $NAME is the code that the authenticator with that URL
+//	                    shows, now or a step away
 //	pgpkey NAME         a new PGP key: NAME.pub is its public half
 //	pgpread NAME TEXT   standard output is TEXT (base64), decrypted by it
 //
@@ -81,6 +83,7 @@ func TestScript(t *testing.T) {
 			"kill9":     func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).kill() },
 			"start":     func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(of(ts).start()) },
 			"exits":     exits,
+			"code":      code,
 			"keep":      keep,
 		},
 	})
@@ -310,7 +313,7 @@ func keep(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: keep NAME PATTERN")
 	}
-	m := regexp.MustCompile("(?m)" + args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	m := regexp.MustCompile("(?m)" + args[1]).FindStringSubmatch(ts.ReadFile("stdout") + "\n" + ts.ReadFile("stderr"))
 	if len(m) != 2 {
 		ts.Fatalf("keep: %q catches no group in the last output", args[1])
 	}

@@ -221,6 +221,11 @@ func (s *Server) Unseal(ctx context.Context) error {
 // Do sends body as JSON with the root token and reads the answer into out. Any
 // status but 200 and 204 is an error with the answer's text.
 func (s *Server) Do(ctx context.Context, method, path string, body, out any) error {
+	return s.DoAs(ctx, s.RootToken, method, path, body, out)
+}
+
+// DoAs is Do with another token; "" is none.
+func (s *Server) DoAs(ctx context.Context, token, method, path string, body, out any) error {
 	var r io.Reader
 	if body != nil {
 		text, err := json.Marshal(body)
@@ -234,8 +239,8 @@ func (s *Server) Do(ctx context.Context, method, path string, body, out any) err
 		return err
 	}
 	req.Header.Set("X-Vault-Request", "true")
-	if s.RootToken != "" {
-		req.Header.Set("X-Vault-Token", s.RootToken)
+	if token != "" {
+		req.Header.Set("X-Vault-Token", token)
 	}
 	resp, err := s.client.Do(req)
 	if err != nil {

@@ -1,0 +1,100 @@
+package storage_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/fastness-dev/fastness/storage"
+)
+
+// Names that come and go, many in one transaction, leave the lists that the
+// names left make: no folder without something in it, none missing.
+func TestFoldersAgreeWithAModel(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	s, _ := open(t)
+	there := map[string]bool{}
+	for range 300 {
+		next := maps.Clone(there)
+		if _, err := s.Update(context.Background(), func(tx *storage.Tx) error {
+			rows := tx.In(storage.System)
+			for range 1 + r.IntN(12) {
+				path := []string{"a", "b", "a/a", "a/b", "a/b/a", "a/b/b", "b/a", "b/c/d/e"}[r.IntN(8)]
+				switch r.IntN(20) {
+				case 0:
+					rows.DeletePrefix("")
+					clear(next)
+				case 1, 2, 3, 4, 5, 6, 7, 8:
+					rows.Put(path, []byte("x"))
+					next[path] = true
+				case 9, 10, 11, 12, 13, 14, 15, 16:
+					rows.Delete(path)
+					delete(next, path)
+				default:
+					rows.DeletePrefix(path + "/")
+					maps.DeleteFunc(next, func(p string, _ bool) bool { return strings.HasPrefix(p, path+"/") })
+				}
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		there = next
+		for _, folder := range []string{"", "a", "a/b", "b", "b/c", "b/c/d"} {
+			if got, want := list(t, s, folder), below(there, folder); !slices.Equal(got, want) {
+				t.Fatalf("below %q: %q, want %q", folder, got, want)
+			}
+		}
+	}
+}
+
+// below are the names one level below a folder.
+func below(paths map[string]bool, folder string) []string {
+	names := map[string]bool{}
+	for p := range paths {
+		rest, ok := strings.CutPrefix(p, folder+"/")
+		if folder == "" {
+			rest, ok = p, true
+		}
+		if !ok {
+			continue
+		}
+		name, _, isFolder := strings.Cut(rest, "/")
+		if isFolder {
+			name += "/"
+		}
+		names[name] = true
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// Removing all of a large folder in one transaction costs what the folder holds.
+func BenchmarkRemoveAFolderOf1000(b *testing.B) {
+	s, _ := open(b)
+	for b.Loop() {
+		b.StopTimer()
+		for _, remove := range []bool{false, true} {
+			if remove {
+				b.StartTimer()
+			}
+			if _, err := s.Update(context.Background(), func(tx *storage.Tx) error {
+				for i := range 1000 {
+					if path := fmt.Sprint("f/", i); remove {
+						tx.In(storage.System).Delete(path)
+					} else {
+						tx.In(storage.System).Put(path, nil)
+					}
+				}
+				return nil
+			}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
