@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -56,6 +57,12 @@ type Collection[E, T any] struct {
 	Keep bool
 	// Patches says that there is a route for PATCH.
 	Patches bool
+	// Given are items that are there without having been written, by name. They
+	// can be changed; a deleted one is as it was given.
+	Given map[string]T
+	// Info, if set, is what a list says of each item (key_info), or nil to leave
+	// it out of the list.
+	Info func(e *E, v View, item *Item[T]) (any, error)
 	// Check completes and refuses what is to be stored.
 	Check func(e *E, tx Tx, item *Item[T]) error
 	// Show is the answer of a read. Without it, that is T without the fields
@@ -88,11 +95,35 @@ func (c *Collection[E, T]) fold(name string) string {
 }
 
 // Get returns the item of a name, or nil.
-func (c *Collection[E, T]) Get(v View, name string) (*T, error) { return c.Table(v).Get(c.fold(name)) }
+func (c *Collection[E, T]) Get(v View, name string) (*T, error) {
+	return c.orGiven(c.fold(name), c.Table(v).Get)
+}
 
 // Peek is Get for those who only look: what it returns is shared.
 func (c *Collection[E, T]) Peek(v View, name string) (*T, error) {
-	return c.Table(v).Peek(c.fold(name))
+	return c.orGiven(c.fold(name), c.Table(v).Peek)
+}
+
+func (c *Collection[E, T]) orGiven(name string, stored func(string) (*T, error)) (*T, error) {
+	item, err := stored(name)
+	if err != nil || item != nil {
+		return item, err
+	}
+	if given, ok := c.Given[name]; ok {
+		return &given, nil
+	}
+	return nil, nil
+}
+
+// Names are the names of all items, in order.
+func (c *Collection[E, T]) Names(v View) ([]string, error) {
+	names, err := c.Table(v).Names("", "")
+	if err != nil || len(c.Given) == 0 {
+		return names, err
+	}
+	names = slices.AppendSeq(names, maps.Keys(c.Given))
+	slices.Sort(names)
+	return slices.Compact(names), nil
 }
 
 func (c *Collection[E, T]) pattern() string {
@@ -113,10 +144,7 @@ func (c *Collection[E, T]) captured() string {
 func (c *Collection[E, T]) Routes() Routes[E] {
 	at, noun := c.pattern(), c.Noun
 	routes := Routes[E]{
-		List(c.Path, func(_ *E, v View, _ None) (Keys, error) {
-			names, err := c.Table(v).Names("", "")
-			return KeysOf(names), err
-		}).Doc("List every " + noun + "."),
+		List(c.Path, c.list).Doc("List every " + noun + "."),
 		c.route(at, storage.ReadOnly, OpRead, c.read).Doc("Read a " + noun + "."),
 		c.exists(c.route(at, storage.ReadWrite, OpWrite, func(e *E, call *Call) (any, error) {
 			return c.write(e, call, decoding{over: !c.Replace}, false)
@@ -201,7 +229,7 @@ func (c *Collection[E, T]) exists(r Route[E]) Route[E] {
 // load is the item of the request, as it is stored.
 func (c *Collection[E, T]) load(call *Call) (*Item[T], error) {
 	item := &Item[T]{Name: c.fold(call.captures.get(c.captured()))}
-	old, err := c.Table(call).Get(item.Name)
+	old, err := c.Get(call, item.Name)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", c.Noun, err)
 	}
@@ -218,6 +246,31 @@ func (c *Collection[E, T]) fill(call *Call, item *Item[T], how decoding) error {
 	err := call.decode(planOf(reflect.TypeFor[Item[T]]()), reflect.ValueOf(item).Elem(), how)
 	item.Name = name
 	return err
+}
+
+func (c *Collection[E, T]) list(e *E, v View, _ None) (Keys, error) {
+	names, err := c.Names(v)
+	if err != nil || c.Info == nil {
+		return KeysOf(names), err
+	}
+	keys := Keys{Info: make(map[string]any, len(names))}
+	for _, name := range names {
+		value, err := c.Get(v, name)
+		if err != nil {
+			return Keys{}, fmt.Errorf("read %s: %w", c.Noun, err)
+		}
+		if value == nil {
+			continue
+		}
+		info, err := c.Info(e, v, &Item[T]{Name: name, Value: *value})
+		if err != nil {
+			return Keys{}, err
+		}
+		if info != nil {
+			keys.Keys, keys.Info[name] = append(keys.Keys, name), info
+		}
+	}
+	return keys, nil
 }
 
 func (c *Collection[E, T]) read(e *E, call *Call) (any, error) {

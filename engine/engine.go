@@ -15,6 +15,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/fastness-dev/fastness/api"
@@ -111,6 +112,7 @@ type Answer struct {
 	Wrap          *api.WrapInfo
 	LeaseDuration time.Duration // shown as lease_duration; no lease is made
 	Status        int           // 0 is 200
+	Header        http.Header   // besides the usual ones, and in their place
 	Raw           *Raw
 	Stored        []byte // a stored answer, replayed as it was (unwrap)
 	Grant         *Grant // of a login; the server makes Auth of it

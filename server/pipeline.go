@@ -410,6 +410,10 @@ func (x *exchange) Token() *token.Entry { return x.who }
 // RawToken is the token as it came, which wrapping and lookup need.
 func (x *exchange) RawToken() string { return x.q.Token }
 
+// BasicAuth is the name and password of the Authorization header, for routes of
+// protocols that use it.
+func (x *exchange) BasicAuth() (name, password string, ok bool) { return x.q.HTTP.BasicAuth() }
+
 // WrapFor is how long the answer is to be wrapped for; 0 is not at all.
 func (x *exchange) WrapFor() time.Duration { return x.q.WrapTTL }
 
@@ -473,10 +477,19 @@ func (s *Server) answerSealed(ctx context.Context, w http.ResponseWriter, x *exc
 	return wire.Envelope(x.q, x.match.Info, "system", a, x.call.Warnings)
 }
 
+// wrappable says whether an answer is one that is handed out: not a refusal, a
+// stream, a login that waits for its second factor, or wrapped already.
+func wrappable(a *engine.Answer) bool {
+	if r := a.Raw; r != nil && (r.Stream != nil || len(r.Body) == 0 || r.Status >= 400) {
+		return false
+	}
+	return a.Wrap == nil && a.Status < 400 && (a.Auth == nil || a.Auth.MFARequirement == nil)
+}
+
 // wrap puts the answer into a wrapping token when one is asked for. What is not
 // on record leaves no token behind.
 func (s *Server) wrap(tx *storage.Tx, x *exchange, a *engine.Answer) (*engine.Answer, error) {
-	if x.q.WrapTTL <= 0 || x.quiet() || a == nil || a.Wrap != nil || a.Auth != nil && a.Auth.MFARequirement != nil || a.Raw != nil && (a.Raw.Stream != nil || len(a.Raw.Body) == 0 || a.Raw.Status >= 400) {
+	if x.q.WrapTTL <= 0 || x.quiet() || a == nil || !wrappable(a) {
 		return a, nil
 	}
 	if tx.Mode() == storage.ReadOnly {

@@ -57,6 +57,7 @@ type write struct {
 type freshRow struct {
 	key   string
 	value []byte // nil: the row is absent
+	from  any    // what value is the encoding of, if readers may share it
 }
 
 // remembered is how many transactions back conflicts are looked for; a
@@ -202,7 +203,7 @@ func (s *Store) encode(b *buffer) (ops []byte, w write, fresh []freshRow, err er
 		}
 		ops = appendOp(ops, op)
 		if r.sealed && len(r.value) <= maxFreshRow {
-			fresh = append(fresh, freshRow{k, bytes.Clone(r.value)})
+			fresh = append(fresh, freshRow{k, bytes.Clone(r.value), r.decoded})
 		}
 	}
 	if len(ops) > maxEntry {

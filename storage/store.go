@@ -304,7 +304,9 @@ func (s *Store) apply(index uint64, entry []byte) error {
 func (s *Store) remember(g *group, index uint64) {
 	if !g.drops { // else an earlier row of the group may have been dropped
 		for _, r := range g.fresh {
-			s.cache.put([]byte(r.key), r.value, index)
+			if c := s.cache.put([]byte(r.key), r.value, index); r.from != nil {
+				c.decoded.Store(r.from)
+			}
 		}
 	}
 	g.fresh = nil

@@ -71,6 +71,19 @@ func (t Table[T]) Put(name string, v *T) {
 	t.rows.Put(t.prefix+name, b)
 }
 
+// Keep is Put for a T that nobody changes afterwards: once the transaction has
+// committed, Peek gives out v itself, and saves the decoding.
+func (t Table[T]) Keep(name string, v *T) {
+	t.Put(name, v)
+	tx := t.rows.tx
+	if k, err := t.rows.key(t.prefix + name); err == nil {
+		if w, ok := tx.writes.rows[string(k)]; ok {
+			w.decoded = v
+			tx.writes.rows[string(k)] = w
+		}
+	}
+}
+
 // PutNew is Put for a name that ends in what was drawn at random: it does not
 // look whether there is one.
 func (t Table[T]) PutNew(name string, v *T) {

@@ -88,6 +88,7 @@ type row struct {
 	value   []byte // nil is deleted
 	present bool
 	sealed  bool // must be sealed on the way down
+	decoded any  // what value is the encoding of, if readers may share it
 }
 
 type span struct{ from, to []byte }

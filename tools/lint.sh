@@ -14,6 +14,7 @@ go build ./...
 step vet
 go vet ./...
 (cd test/clients/go && go vet ./...)
+(cd test/oidc/party && go vet ./...)
 
 step gofmt
 bad=$(git ls-files -z '*.go' | xargs -0 gofmt -l)

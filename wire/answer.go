@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
-
 	"time"
 
 	"github.com/fastness-dev/fastness/api"
@@ -20,7 +20,8 @@ import (
 type Reply struct {
 	Status      int
 	ContentType string
-	Body        []byte // nil is none
+	Header      http.Header // of the route's own
+	Body        []byte      // nil is none
 	Stream      func(io.Writer) error
 }
 
@@ -28,7 +29,7 @@ type Reply struct {
 // a write and 404 for a read.
 func Envelope(q *Request, info *engine.RouteInfo, mountType string, a *engine.Answer, warnings []string) (*Reply, error) {
 	if a != nil && a.Raw != nil {
-		return &Reply{Status: or(a.Raw.Status, 200), ContentType: a.Raw.ContentType, Body: a.Raw.Body, Stream: a.Raw.Stream}, nil
+		return &Reply{Status: or(a.Raw.Status, 200), ContentType: a.Raw.ContentType, Header: a.Header, Body: a.Raw.Body, Stream: a.Raw.Stream}, nil
 	}
 	if a != nil && a.Stored != nil {
 		return &Reply{Status: 200, ContentType: "application/json", Body: a.Stored}, nil
@@ -51,7 +52,7 @@ func Envelope(q *Request, info *engine.RouteInfo, mountType string, a *engine.An
 	}
 	status := or(a.Status, 200)
 	if info.Bare {
-		return &Reply{Status: status, ContentType: "application/json", Body: append(data, '\n')}, nil
+		return &Reply{Status: status, ContentType: "application/json", Header: a.Header, Body: append(data, '\n')}, nil
 	}
 	env := api.Answer{RequestID: q.ID, Data: data, Warnings: warnings, Auth: a.Auth, WrapInfo: a.Wrap,
 		LeaseDuration: int64(a.LeaseDuration / time.Second), MountType: mountType}
@@ -173,6 +174,7 @@ func Send(w http.ResponseWriter, q *Request, rep *Reply) {
 	default:
 		h.Set("Content-Type", rep.ContentType)
 	}
+	maps.Copy(h, rep.Header)
 	// net/http counts short bodies itself.
 	if len(rep.Body) > shortBody || q != nil && q.Head {
 		h.Set("Content-Length", strconv.Itoa(len(rep.Body)))

@@ -2,20 +2,34 @@ package identity
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/storage"
 )
 
-// Type is the engine at identity/, with routes of others that are served there.
-func (s *Store) Type(more ...engine.Route[Store]) engine.Type {
-	return (&engine.Spec[Store]{
+// A Part is a subject of identity/ that another package owns. Its rows are in
+// the mount's own range.
+type Part struct {
+	Routes engine.Routes[Store]
+	Jobs   engine.Jobs[Store]
+}
+
+// Type is the engine at identity/, with parts of others.
+func (s *Store) Type(parts ...Part) engine.Type {
+	spec := &engine.Spec[Store]{
 		Name: "identity", Kind: engine.System,
 		Help:   "Who callers are: entities, their aliases, and groups.",
 		Open:   func(engine.Mount) (*Store, error) { return s, nil },
-		Routes: slices.Concat(entityRoutes(), aliasRoutes(), groupRoutes(), groupAliasRoutes(), lookupRoutes(), more),
-	}).Type()
+		Routes: slices.Concat(entityRoutes(), aliasRoutes(), groupRoutes(), groupAliasRoutes(), lookupRoutes()),
+		Jobs:   engine.Jobs[Store]{},
+	}
+	for _, p := range parts {
+		spec.Routes = append(spec.Routes, p.Routes...)
+		maps.Copy(spec.Jobs, p.Jobs)
+	}
+	return spec.Type()
 }
 
 // Parts of requests.

@@ -57,7 +57,7 @@ func username(of policy.Subject, template string) (string, error) {
 		template = "{{identity.entity.name}}"
 	}
 	name, err := fill(template, func(name string) (string, error) {
-		v, ok := of.Value(name)
+		v, ok := of.Lookup(name)
 		if !ok || v == "" {
 			return "", fmt.Errorf("%s has no value", name)
 		}

@@ -96,7 +96,7 @@ func (s Subject) fill(path string) (string, error) {
 		}
 		name, tail, _ := strings.Cut(after, "}}")
 		name = strings.TrimSpace(name)
-		value, ok := s.lookup(name)
+		value, ok := s.Lookup(name)
 		if !ok || value == "" {
 			return "", fmt.Errorf("%s has no value", name)
 		}
@@ -124,11 +124,9 @@ func literal(value string) error {
 	return nil
 }
 
-// Value is what a variable of a template stands for, such as
-// identity.entity.name; false when it has no value.
-func (s Subject) Value(name string) (string, bool) { return s.lookup(name) }
-
-func (s Subject) lookup(name string) (string, bool) {
+// Lookup is the value of a variable such as identity.entity.name for s, and
+// whether it has one.
+func (s Subject) Lookup(name string) (string, bool) {
 	if rest, ok := strings.CutPrefix(name, "identity.entity."); ok && s.Entity != nil {
 		return s.Entity.lookup(rest)
 	}

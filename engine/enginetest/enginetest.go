@@ -36,6 +36,7 @@ type Mount struct {
 	Store  *storage.Store
 	At     engine.Mount
 	Caller engine.Caller
+	Data   any // of calls: what the server hands to the system's own engines
 
 	drawn passwords
 	now   time.Time
@@ -160,7 +161,7 @@ func (m *Mount) in(mode storage.Mode, q *request, f func(*engine.Call) error) er
 		at, by := m.At, m.Caller
 		s = &schedule{due: slices.Clone(m.due)}
 		c := &engine.Call{Rows: tx.In(m.rows), Whole: tx, Ctx: tx.Context(), By: &by, At_: &at, Time: m.now,
-			Body: q.body, Query: q.query, Scheduler: s, Passwords: &m.drawn, Verified: q.verified}
+			Body: q.body, Query: q.query, Scheduler: s, Passwords: &m.drawn, Verified: q.verified, Data: m.Data}
 		err := f(c)
 		q.warnings = c.Warnings
 		return err

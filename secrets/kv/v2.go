@@ -280,7 +280,7 @@ func (e *v2) add(tx engine.Tx, path string, s *secret, c *config, data json.RawM
 	if s.Oldest == 1 {
 		s.Oldest = 0
 	}
-	secrets(tx).Put(path, s)
+	secrets(tx).Keep(path, s)
 	return s.describe(n)
 }
 

@@ -19,7 +19,7 @@ package attacks
 //	CVE-2024-8185, CVE-2021-3282      raft join and peers
 //	CVE-2026-55776, CVE-2023-4680     transit
 //	CVE-2026-39396                    plugins
-//	CVE-2025-62513, CVE-2025-62705    bodies that are no JSON
+//	CVE-2025-62513, CVE-2025-62705    more bodies that are no JSON; those of the OpenID provider are tested
 //	CVE-2026-4525                     auth plugins
 //	GHSA-444v-8vxr-p36h               agent
 //	CVE-2024-7594                     ssh

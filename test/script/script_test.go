@@ -253,7 +253,12 @@ func hup(ts *testscript.TestScript, _ bool, _ []string) {
 }
 
 func logged(ts *testscript.TestScript, neg bool, args []string) {
-	found := regexp.MustCompile("(?m)" + args[0]).MatchString(of(ts).log.String())
+	line := regexp.MustCompile("(?m)" + args[0])
+	found := line.MatchString(of(ts).log.String())
+	for limit := time.Now().Add(startLimit); !found && !neg && time.Now().Before(limit); {
+		time.Sleep(10 * time.Millisecond) // another process writes it: a line may be on its way
+		found = line.MatchString(of(ts).log.String())
+	}
 	if found == neg {
 		ts.Fatalf("log: %q found: %t, in\n%s", args[0], found, of(ts).log.String())
 	}

@@ -42,7 +42,8 @@
 //	% peer why                only the peer knows this, or its section ("% peer section
 //	                          why"): it is not sent
 //
-// REPEAT(n,text) in a body that is sent stands for n times the text.
+// REPEAT(n,text) in a body that is sent stands for n times the text, and
+// BASE64(text) in anything that is sent for its encoding.
 //
 // A recording of the peer is read as Vault would have it: versions, the product's
 // name and the spelling of tokens are Vault's, and where the peer blames itself

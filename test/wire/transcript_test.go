@@ -58,7 +58,7 @@ var peerSpelling = strings.NewReplacer(
 )
 
 // peerOnly are lines of answers that Vault does not give.
-var peerOnly = regexp.MustCompile(`\n *"(?:metadata_cas_required|current_metadata_version)": \w+,?`)
+var peerOnly = regexp.MustCompile(`\n *"(?:metadata_cas_required|current_metadata_version|authorization_code|client_credentials)": \w+,?`)
 
 // read parses a file.
 func read(name string) (*transcript, error) {

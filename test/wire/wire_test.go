@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -150,6 +151,7 @@ func (r *runner) fail(e *exchange, found []difference, body []byte) {
 	r.tally.failed++
 }
 
+var encoded = regexp.MustCompile(`BASE64\((.*?)\)`)
 var repeat = regexp.MustCompile(`REPEAT\((\d+),(.*?)\)`)
 
 // send sends an exchange's request. Its third answer is a label without a value.
@@ -158,7 +160,9 @@ func (r *runner) send(e *exchange) (*http.Response, []byte, string) {
 	fill := func(s string) string {
 		s, miss := r.m.fill(strings.NewReplacer("127.0.0.1:8200", r.p.addr, `"/dir`, `"`+r.p.dir).Replace(s))
 		missing = orElse(missing, miss)
-		return s
+		return encoded.ReplaceAllStringFunc(s, func(s string) string {
+			return base64.StdEncoding.EncodeToString([]byte(encoded.FindStringSubmatch(s)[1]))
+		})
 	}
 	path, token := fill(e.path), fill(e.token)
 	if t, ok := r.m.labels[e.token]; ok {
