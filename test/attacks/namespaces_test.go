@@ -22,7 +22,7 @@ type takes struct {
 
 var (
 	// What is parsed as a time or as rules, or hashed for long, is no name.
-	dull = regexp.MustCompile("ttl|period|increment|interval|password|lease$|_after$|polic|rules")
+	dull = regexp.MustCompile("ttl|period|increment|interval|password|lease$|_after$|polic|rules|template")
 	// Of a query only what looks like a name is asked: it holds what a body does.
 	names = regexp.MustCompile("id$|token|accessor|name")
 )
