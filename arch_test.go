@@ -75,7 +75,8 @@ var levels = []struct {
 // beside lists the imports that stay on one level, as "from -> to".
 var beside = []string{
 	"access/token -> lease",
-	"access/token -> access/quota", // a token is a lease, which quotas count
+	"access/token -> access/policy", // the one form of a policy's name
+	"access/token -> access/quota",  // a token is a lease, which quotas count
 	"lease -> access/quota",
 	"cubbyhole -> access/token",
 	"access/control -> access/policy",

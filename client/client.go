@@ -3,12 +3,15 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 
 	"github.com/fastness-dev/fastness/api"
 )
@@ -131,7 +134,7 @@ func (c *Client) once(ctx context.Context, method string, to *url.URL, h http.He
 	}
 	resp, err := c.http.Do(r)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w%s", err, advice(err))
 	}
 	defer resp.Body.Close()
 	got, err := io.ReadAll(resp.Body)
@@ -139,6 +142,21 @@ func (c *Client) once(ctx context.Context, method string, to *url.URL, h http.He
 		return nil, fmt.Errorf("read answer: %w", err)
 	}
 	return &Response{resp.StatusCode, resp.Header, got}, nil
+}
+
+// advice says what to do about a server that was not reached; "" is for what
+// speaks for itself.
+func advice(err error) string {
+	var stranger x509.UnknownAuthorityError
+	switch {
+	case errors.As(err, &stranger):
+		return "\n\nSet VAULT_CACERT, or -ca-cert, to the certificate of who signed the server's."
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return "\n\nThe server speaks http: set VAULT_ADDR, or -address, to an address that begins with http://"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "\n\nNothing listens there: is the server running, and is VAULT_ADDR, or -address, right?"
+	}
+	return ""
 }
 
 // url places a path under /v1/. A trailing slash is kept: LIST of a folder has it.

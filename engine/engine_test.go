@@ -160,7 +160,7 @@ func TestDecodeAllocations(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const budget = 15
+	const budget = 12
 	if n := testing.AllocsPerRun(200, run); n > budget && !racing {
 		t.Errorf("route and decode make %.0f allocations, budget %d", n, budget)
 	}

@@ -224,6 +224,9 @@ func openStorage(conf *config.Config, logger *slog.Logger) (storage.State, stora
 	if conf.Storage.Type == "inmem" {
 		return kv.NewMemory(), raft.NewMemory(), nil
 	}
+	if err := os.MkdirAll(conf.Storage.Path, 0o700); err != nil {
+		return nil, nil, fmt.Errorf("make the storage path: %w: make this directory for the user that the server runs as (uid %d), or set another path", err, os.Getuid())
+	}
 	state, err := kv.Open(kv.Options{Dir: filepath.Join(conf.Storage.Path, "state"), Logger: logger})
 	if err != nil {
 		return nil, nil, fmt.Errorf("open %s: %w", conf.Storage.Path, err)

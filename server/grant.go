@@ -7,6 +7,7 @@ import (
 
 	"github.com/fastness-dev/fastness/access/identity"
 	"github.com/fastness-dev/fastness/access/password"
+	"github.com/fastness-dev/fastness/access/policy"
 	"github.com/fastness-dev/fastness/access/token"
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/mount"
@@ -46,7 +47,7 @@ func (s *Server) give(tx *storage.Tx, x *exchange, p token.Params) (*engine.Answ
 // token, however root is spelt.
 func paramsOf(l *mount.Live, g *engine.Grant) (token.Params, error) {
 	t := &g.Terms
-	policies := token.Policies(t.Policies, !t.NoDefaultPolicy)
+	policies := policy.NormalizeList(t.Policies, !t.NoDefaultPolicy)
 	if slices.Contains(policies, "root") {
 		return token.Params{}, engine.Bad("auth methods cannot create root tokens")
 	}

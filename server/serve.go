@@ -57,6 +57,8 @@ func (n *node) serve(ctx context.Context) error {
 		if err := n.command.startDev(ctx, n.flags, n.conf, n.server); err != nil {
 			return err
 		}
+	} else if err := n.tellSeal(ctx); err != nil {
+		return err
 	}
 	for {
 		select {
@@ -73,6 +75,20 @@ func (n *node) serve(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// tellSeal says what a server waits for that has just started.
+func (n *node) tellSeal(ctx context.Context) error {
+	is, err := n.server.sys.Status(ctx)
+	switch {
+	case err != nil:
+		return fmt.Errorf("read the seal's state: %w", err)
+	case !is.Initialized:
+		n.logger.Info("not initialized: no secret can be kept before \"fastness operator init\"")
+	case is.Sealed:
+		n.logger.Info(fmt.Sprintf("sealed: no request is served before \"fastness operator unseal\" with %d of %d unseal keys", is.Threshold, is.Shares))
+	}
+	return nil
 }
 
 func (n *node) open() error {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fastness-dev/fastness/access/policy"
 	"github.com/fastness-dev/fastness/access/quota"
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/lease"
@@ -71,7 +72,7 @@ func (s *Store) CreateRoot(tx *storage.Tx, id string) (*Entry, string, error) {
 func (s *Store) Create(tx *storage.Tx, parent *Entry, p Params) (*Created, error) {
 	now := s.o.Now()
 	e := &Entry{
-		Policies: Policies(p.Policies, !p.NoDefaultPolicy), Path: p.Path, DisplayName: p.DisplayName,
+		Policies: policy.NormalizeList(p.Policies, !p.NoDefaultPolicy), Path: p.Path, DisplayName: p.DisplayName,
 		Meta: maps.Clone(p.Meta), NumUses: p.NumUses, Created: now, Type: p.Type, BoundCIDRs: p.BoundCIDRs,
 		EntityID: p.EntityID, Role: p.Role,
 		Mount: p.Mount, Held: p.Held,

@@ -114,23 +114,3 @@ func (e *Entry) Auth(raw string, now time.Time) *api.Auth {
 
 // seconds rounds: a TTL read a moment later is still the TTL that was given.
 func seconds(d time.Duration) int64 { return int64(d.Round(time.Second) / time.Second) }
-
-// Policies normalises a list of policies: lower case, sorted, each once, with
-// "default" if asked; root stands alone.
-func Policies(names []string, addDefault bool) []string {
-	out := make([]string, 0, len(names)+1)
-	for _, n := range names {
-		switch n = strings.ToLower(strings.TrimSpace(n)); n {
-		case "":
-		case "root":
-			return []string{"root"}
-		default:
-			out = append(out, n)
-		}
-	}
-	if addDefault {
-		out = append(out, "default")
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
-}

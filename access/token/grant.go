@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fastness-dev/fastness/access/policy"
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/storage"
 )
@@ -205,7 +206,7 @@ func (g *grant) policies() error {
 	case g.role.restricts():
 		return g.policiesOfRole()
 	case g.foreign: // the names of the caller's policies mean something else here
-		g.p.Policies = Policies(g.q.Policies, !g.q.NoDefaultPolicy)
+		g.p.Policies = policy.NormalizeList(g.q.Policies, !g.q.NoDefaultPolicy)
 		return g.assignable()
 	}
 	asked := g.q.Policies
@@ -215,14 +216,14 @@ func (g *grant) policies() error {
 	has := g.parent.Policies
 	addDefault := !g.q.NoDefaultPolicy
 	if !g.sudo {
-		for _, p := range Policies(asked, false) {
+		for _, p := range policy.NormalizeList(asked, false) {
 			if !slices.Contains(has, p) {
 				return engine.Bad("child policies must be subset of parent")
 			}
 		}
 		addDefault = addDefault && slices.Contains(has, "default")
 	}
-	g.p.Policies = Policies(asked, addDefault)
+	g.p.Policies = policy.NormalizeList(asked, addDefault)
 	if len(g.q.Policies) == 0 && g.q.NoDefaultPolicy {
 		g.p.Policies = slices.DeleteFunc(g.p.Policies, func(p string) bool { return p == "default" })
 	}

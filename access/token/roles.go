@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fastness-dev/fastness/access/policy"
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/storage"
 )
@@ -82,15 +83,17 @@ func (s *Store) checkRole(tx engine.Tx, it *engine.Item[Role]) error {
 }
 
 func (r *Role) checkTerms() (err error) {
-	for name, list := range map[string]*[]string{"token_bound_cidrs": &r.TokenBoundCIDRs, "bound_cidrs": &r.OldBoundCIDRs} {
-		if *list, err = engine.NormalizeCIDRs(*list); err != nil {
-			return engine.Bad("'%s': %s", name, err)
-		}
+	if r.OldBoundCIDRs, err = engine.NormalizeCIDRs(r.OldBoundCIDRs); err != nil {
+		return engine.Bad("'bound_cidrs': %s", err)
 	}
-	for name, d := range map[string]engine.Duration{"token_period": r.TokenPeriod, "token_explicit_max_ttl": r.TokenExplicitMaxTTL} {
-		if d < 0 {
-			return engine.Bad("'%s' cannot be negative", name)
-		}
+	if r.TokenBoundCIDRs, err = engine.NormalizeCIDRs(r.TokenBoundCIDRs); err != nil {
+		return engine.Bad("'token_bound_cidrs': %s", err)
+	}
+	switch {
+	case r.TokenPeriod < 0:
+		return engine.Bad("'token_period' cannot be negative")
+	case r.TokenExplicitMaxTTL < 0:
+		return engine.Bad("'token_explicit_max_ttl' cannot be negative")
 	}
 	if r.TokenType != Batch {
 		return nil
@@ -241,13 +244,13 @@ func (r *Role) restricts() bool {
 func (g *grant) policiesOfRole() error {
 	r := g.role
 	addDefault := !g.q.NoDefaultPolicy && !r.TokenNoDefaultPolicy && !r.disallows("default")
-	allowed := Policies(r.AllowedPolicies, addDefault)
-	asked := Policies(g.q.Policies, addDefault)
+	allowed := policy.NormalizeList(r.AllowedPolicies, addDefault)
+	asked := policy.NormalizeList(g.q.Policies, addDefault)
 	switch allows := len(r.AllowedPolicies)+len(r.AllowedPoliciesGlob) > 0; {
 	case len(g.q.Policies) == 0 && allows:
 		asked = allowed
 	case len(g.q.Policies) == 0 && !g.foreign:
-		asked = Policies(g.parent.Policies, addDefault)
+		asked = policy.NormalizeList(g.parent.Policies, addDefault)
 	case allows:
 		for _, p := range asked {
 			if !slices.Contains(allowed, p) && !anyGlob(r.AllowedPoliciesGlob, p) {

@@ -18,6 +18,7 @@ import (
 	"net"
 	"net/http"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/fastness-dev/fastness/server/config"
 )
@@ -77,12 +78,25 @@ func (l *Listener) listen() (err error) {
 		return fmt.Errorf("%s: proxy_protocol_authorized_addrs: %w", l.conf.Pos, err)
 	}
 	if l.net, err = net.Listen("tcp", l.conf.Address); err != nil {
-		return fmt.Errorf("listen on %s: %w", l.conf.Address, err)
+		return fmt.Errorf("listen on %s: %w%s", l.conf.Address, err, advice(err))
 	}
 	if b := l.conf.ProxyProtocolBehavior; b != "" {
 		l.net = &proxyListener{Listener: l.net, behavior: b, authorized: proxies, timeout: l.conf.Timeouts().ReadHeader}
 	}
 	return nil
+}
+
+// advice says what to do about an address that cannot be listened on.
+func advice(err error) string {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return ": stop what listens there, or give this listener another address"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return ": no interface of this machine has the address: give the listener one that it has, or 0.0.0.0"
+	case errors.Is(err, syscall.EACCES):
+		return ": ports below 1024 need a privilege (CAP_NET_BIND_SERVICE): grant it, or take a higher port"
+	}
+	return ""
 }
 
 // Reload reads certificate, key and client CAs again. On an error, what was

@@ -8,7 +8,7 @@ package attacks
 // surface adds the test and takes the row out.
 //
 //	Advisory                          Waits for
-//	CVE-2026-55775, CVE-2020-10661    namespaces
+//	CVE-2020-10661                    its bulletin read again: how policies reached namespaces made later
 //	CVE-2021-42135                    routes of a released version to compare with
 //	CVE-2023-0665                     pki
 //	OpenBao GH-3518                   pagination limits
@@ -19,7 +19,6 @@ package attacks
 //	CVE-2024-8185, CVE-2021-3282      raft join and peers
 //	CVE-2026-55776, CVE-2023-4680     transit
 //	CVE-2026-39396                    plugins
-//	CVE-2024-6468                     PROXY protocol
 //	CVE-2025-62513, CVE-2025-62705    more bodies that are no JSON; those of the OpenID provider are tested
 //	CVE-2026-4525                     auth plugins
 //	GHSA-444v-8vxr-p36h               agent
@@ -27,5 +26,7 @@ package attacks
 //	GHSA-g892-p242-8g86               pki
 //	CVE-2023-5077                     gcp
 //
-// CVE-2023-5954 wants a soak and CVE-2023-25000 a timing test; neither is a
-// test of this kind.
+// CVE-2026-46358 is of a login within another request, which this server does
+// not have. CVE-2024-6468 is tested where PROXY headers are read, in
+// server/listener. CVE-2023-5954 wants a soak and CVE-2023-25000 a timing test;
+// neither is a test of this kind.

@@ -114,15 +114,15 @@ type answer struct {
 	Paths    map[string]map[string]json.RawMessage // of a description of the API
 }
 
+// raw is do with the answer's body as it came.
+func (w *world) raw(token, method, path, body string, headers ...string) []byte {
+	w.t.Helper()
+	return w.serve(token, method, path, body, headers).Body.Bytes()
+}
+
 func (w *world) do(token, method, path, body string, headers ...string) answer {
 	w.t.Helper()
-	r := httptest.NewRequest(method, "/v1/"+path, strings.NewReader(body))
-	r.Header.Set("X-Vault-Token", token)
-	for i := 0; i+1 < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
-	}
-	rec := httptest.NewRecorder()
-	w.h.ServeHTTP(rec, r)
+	rec := w.serve(token, method, path, body, headers)
 	var a answer
 	if rec.Body.Len() > 0 {
 		if err := json.Unmarshal(rec.Body.Bytes(), &a); err != nil {
@@ -131,6 +131,17 @@ func (w *world) do(token, method, path, body string, headers ...string) answer {
 	}
 	a.Status = rec.Code
 	return a
+}
+
+func (w *world) serve(token, method, path, body string, headers []string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, "/v1/"+path, strings.NewReader(body))
+	r.Header.Set("X-Vault-Token", token)
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	rec := httptest.NewRecorder()
+	w.h.ServeHTTP(rec, r)
+	return rec
 }
 
 func (w *world) want(a answer, status int) answer {

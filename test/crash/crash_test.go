@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	crashes = flag.Int("crashes", 5, "how often the server is killed")
+	crashes = flag.Int("crashes", 50, "how often the server is killed")
 	seedOf  = flag.Uint64("seed", 0, "the seed of the moments of the kills; 0 draws one")
 )
 
