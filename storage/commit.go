@@ -41,6 +41,7 @@ type commits struct {
 	keys    map[string]uint64 // row key -> last transaction that wrote it
 	ranges  map[uint64]uint64 // range -> last transaction that wrote in it
 	recent  []write           // in order of seq
+	held    int               // keys in recent
 	wake    chan struct{}
 	stopped error
 }
@@ -63,6 +64,9 @@ type freshRow struct {
 // remembered is how many transactions back conflicts are looked for; a
 // transaction that began earlier runs again.
 const remembered = 8192
+
+// rememberedKeys is how many rows these may have written altogether.
+const rememberedKeys = 128 << 10
 
 // maxEntry bounds the bytes of one transaction, and of a group, in the log.
 const (
@@ -254,6 +258,7 @@ func (c *commits) place(tx *Tx, w write, ops []byte, fresh []freshRow) (*group, 
 		}
 	}
 	c.recent = append(c.recent, w)
+	c.held += len(w.keys)
 	c.forget()
 	select {
 	case c.wake <- struct{}{}:
@@ -262,21 +267,25 @@ func (c *commits) place(tx *Tx, w write, ops []byte, fresh []freshRow) (*group, 
 	return g, nil
 }
 
-// forget bounds the memory of past writes.
+// forget bounds the memory of past writes: of the oldest half of them when there
+// are too many, or when they wrote too many rows.
 func (c *commits) forget() {
-	if len(c.recent) <= remembered {
+	if len(c.recent) <= remembered && c.held <= rememberedKeys {
 		return
 	}
-	old := c.recent[:remembered/2]
-	for i := range old {
-		for _, k := range old[i].keys {
-			if c.keys[k] == old[i].seq {
+	n := 0
+	for n < len(c.recent)-1 && (len(c.recent)-n > remembered/2 || c.held > rememberedKeys/2) {
+		w := &c.recent[n]
+		for _, k := range w.keys {
+			if c.keys[k] == w.seq {
 				delete(c.keys, k)
 			}
 		}
+		c.held -= len(w.keys)
+		c.floor = w.seq
+		n++
 	}
-	c.floor = old[len(old)-1].seq
-	c.recent = slices.Clone(c.recent[remembered/2:])
+	c.recent = slices.Clone(c.recent[n:])
 }
 
 var nothingToWaitFor = func() chan struct{} { ch := make(chan struct{}); close(ch); return ch }()
