@@ -22,7 +22,8 @@ type Options struct {
 	// FS replaces the disk; for tests.
 	FS vfs.FS
 	// CacheBytes bounds the block cache; 0 is a quarter of the memory, but at
-	// least 32 MiB and at most 4 GiB.
+	// least 32 MiB and at most 256 MiB: without cgo it is heap, and the kernel keeps
+	// the files in memory besides.
 	CacheBytes int64
 	// MemTableBytes is how much is gathered before it is written out as a
 	// sorted file; 0 is 32 MiB. A restart replays at most four of them.
@@ -42,7 +43,7 @@ type Options struct {
 
 const (
 	minCache = 32 << 20
-	maxCache = 4 << 30
+	maxCache = 256 << 20
 	reserve  = "reserve"
 )
 
