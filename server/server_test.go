@@ -153,6 +153,24 @@ func TestUsesAreSpentByRefusedRequests(t *testing.T) {
 }
 
 // Any answer can be wrapped, and is handed out once.
+// Old clients read cubbyhole/response with the wrapping token itself.
+func TestAWrappedAnswerIsInTheCubbyhole(t *testing.T) {
+	w := open(t)
+	w.must(w.do(w.root, "POST", "secret/data/a", `{"data":{"x":"y"}}`))
+	wrapped := w.must(w.do(w.root, "GET", "secret/data/a", "", "X-Vault-Wrap-TTL", "60")).WrapInfo.Token
+	a := w.must(w.do(wrapped, "GET", "cubbyhole/response", ""))
+	var data struct{ Response string }
+	if err := json.Unmarshal(a.Data, &data); err != nil || !strings.Contains(data.Response, `"x":"y"`) {
+		t.Errorf("%s: %v", a.body, err)
+	}
+	for _, path := range []string{"cubbyhole/response", "sys/wrapping/unwrap"} {
+		method := map[bool]string{true: "GET", false: "POST"}[path == "cubbyhole/response"]
+		if a := w.do(wrapped, method, path, ""); a.Status < 400 {
+			t.Errorf("handed out twice: %s %d", path, a.Status)
+		}
+	}
+}
+
 func TestAWrappedAnswerIsHandedOutOnce(t *testing.T) {
 	w := open(t)
 	w.want(w.do(w.root, http.MethodPost, "secret/data/a", `{"data":{"x":"1"}}`), 200)
