@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	pathpkg "path"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/fastness-dev/fastness/api"
 	"github.com/fastness-dev/fastness/engine"
@@ -167,6 +169,32 @@ func TestRefusalHidesCauses(t *testing.T) {
 	if e := wire.Refusal(errors.New("password hunter2")); e.Status != 500 || strings.Contains(e.Error(), "hunter2") {
 		t.Errorf("told %d %q", e.Status, e.Error())
 	}
+}
+
+// A path that passes has one spelling: cut into its segments and put together
+// again it is the same, and no segment is empty, a dot or two, or says anything
+// but text. Only what ends it may be a slash.
+func FuzzCheckPath(f *testing.F) {
+	for _, p := range []string{"secret/data/a", "a//b", "a/../b", "./a", "a/.", "a/b/", "", "/", "a\x00b", "a\xffb", "a/%2e%2e/b", "ä/…", "a\x7f"} {
+		f.Add(p)
+	}
+	f.Fuzz(func(t *testing.T, path string) {
+		if wire.CheckPath(path) != nil {
+			return
+		}
+		if !utf8.ValidString(path) || strings.ContainsFunc(path, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
+			t.Errorf("%q passed", path)
+		}
+		segments := strings.Split(path, "/")
+		for i, s := range segments {
+			if s == "." || s == ".." || s == "" && i < len(segments)-1 {
+				t.Errorf("%q passed with the segment %q", path, s)
+			}
+		}
+		if trimmed := strings.TrimSuffix(path, "/"); trimmed != "" && pathpkg.Clean(trimmed) != trimmed {
+			t.Errorf("%q passed, whose canonical form is %q", path, pathpkg.Clean(trimmed))
+		}
+	})
 }
 
 func FuzzDecode(f *testing.F) {

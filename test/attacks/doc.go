@@ -8,7 +8,6 @@ package attacks
 // surface adds the test and takes the row out.
 //
 //	Advisory                          Waits for
-//	CVE-2020-10661                    its bulletin read again: how policies reached namespaces made later
 //	CVE-2021-42135                    routes of a released version to compare with
 //	CVE-2023-0665                     pki
 //	OpenBao GH-3518                   pagination limits
