@@ -75,6 +75,26 @@ func durationOf(raw json.RawMessage) (time.Duration, error) {
 	return seconds(int64(f))
 }
 
+// ShorterOf is the smaller of two limits, of which 0 is none.
+func ShorterOf(a, b time.Duration) time.Duration {
+	if a == 0 || b > 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// SpellDuration writes a duration as people do: 2h, not 2h0m0s.
+func SpellDuration(d time.Duration) string {
+	t := d.String()
+	if strings.HasSuffix(t, "m0s") {
+		t = strings.TrimSuffix(t, "0s")
+	}
+	if strings.HasSuffix(t, "h0m") {
+		t = strings.TrimSuffix(t, "0m")
+	}
+	return t
+}
+
 // A Time is a moment as parameters spell it: epoch seconds or RFC 3339.
 type Time time.Time
 

@@ -1,21 +1,34 @@
 package engine
 
+import "context"
+
 // Part has an engine serve the routes of a part of it: a subject that has a
-// package of its own below one mount (identity/oidc in identity/). A part does
-// not lend and lets nobody in.
+// package of its own below one mount (identity/oidc in identity/).
 func Part[E, P any](part *P, routes Routes[P]) Routes[E] {
-	out := make(Routes[E], len(routes))
-	for i := range routes {
-		r := routes[i] // its functions are called later
-		if r.lend != nil || r.who != nil {
-			panic("engine: " + r.Info.Pattern + " of a part lends or is a login")
+	return Joined(routes, func(*E) *P { return part })
+}
+
+// Joined is Part where the engine knows its part only later. Routes that lend
+// cannot be joined.
+func Joined[E, P any](routes Routes[P], part func(*E) *P) Routes[E] {
+	joined := make(Routes[E], 0, len(routes))
+	for _, r := range routes {
+		if r.lend != nil {
+			panic("engine: route " + r.Info.Pattern + " lends and cannot be joined")
 		}
-		out[i] = Route[E]{Info: r.Info, run: func(_ *E, c *Call) (*Answer, error) { return r.run(part, c) }}
+		j := Route[E]{Info: r.Info, run: func(e *E, c *Call) (*Answer, error) { return r.run(part(e), c) }}
 		if r.exists != nil {
-			out[i].exists = func(_ *E, c *Call) (bool, error) { return r.exists(part, c) }
+			j.exists = func(e *E, c *Call) (bool, error) { return r.exists(part(e), c) }
 		}
+		if r.who != nil {
+			j.who = func(e *E, c *Call) (Who, error) { return r.who(part(e), c) }
+		}
+		if r.verify != nil {
+			j.verify = func(e *E, c *Call) (func(context.Context) any, error) { return r.verify(part(e), c) }
+		}
+		joined = append(joined, j)
 	}
-	return out
+	return joined
 }
 
 // PartJobs is Part for what is done later. The names of jobs are the engine's:

@@ -54,7 +54,7 @@ func paramsOf(l *mount.Live, g *engine.Grant) (token.Params, error) {
 	p := token.Params{
 		Policies: policies, NoDefaultPolicy: true, // it is among them already, if it is to be
 		DisplayName: displayName(l.Path, g.DisplayName), Meta: g.Meta, NumUses: t.NumUses,
-		TTL: time.Duration(t.TTL), DefaultTTL: l.Mount.DefaultTTL, MaxTTL: capped(time.Duration(t.MaxTTL), l.Mount.MaxTTL),
+		TTL: time.Duration(t.TTL), DefaultTTL: l.Mount.DefaultTTL, MaxTTL: engine.ShorterOf(time.Duration(t.MaxTTL), l.Mount.MaxTTL),
 		ExplicitMaxTTL: time.Duration(t.ExplicitMaxTTL), Period: time.Duration(t.Period),
 		NotRenewable: g.NotRenewable, Type: tokenType(l.Config.TokenType, t.Type), BoundCIDRs: t.BoundCIDRs,
 		Mount: l.UUID, Held: g.Held, LoginRole: g.Role,
@@ -63,14 +63,6 @@ func paramsOf(l *mount.Live, g *engine.Grant) (token.Params, error) {
 		return p, engine.Bad("this login gives batch tokens, which can have neither a period nor a number of uses")
 	}
 	return p, nil
-}
-
-// capped is the smaller of two maxima, of which 0 is none.
-func capped(a, b time.Duration) time.Duration {
-	if a == 0 || b > 0 && b < a {
-		return b
-	}
-	return a
 }
 
 // tokenType is what a login gives: what the mount insists on, else what the

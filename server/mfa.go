@@ -247,7 +247,7 @@ func (n factorSpaces) Below(tx *storage.Tx) ([]*storage.Tx, error) {
 
 // factorRoutes are those of second factors, which identity/ serves.
 func (s *Server) factorRoutes() engine.Routes[identity.Store] {
-	return engine.Joined(s.mfa.Routes(), func(*identity.Store) *mfa.Store { return s.mfa })
+	return engine.Part[identity.Store](s.mfa, s.mfa.Routes())
 }
 
 // newFactors is the store of second factors over the server's identities.

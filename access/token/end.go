@@ -83,7 +83,7 @@ func (s *Store) extend(c *Created, increment time.Duration, now time.Time) error
 	}
 	if ttl > left {
 		if increment > 0 || e.Period > 0 {
-			c.warn(capped, short(ttl), short(left.Round(time.Second)))
+			c.warn(capped, engine.SpellDuration(ttl), engine.SpellDuration(left.Round(time.Second)))
 		}
 		ttl = left
 	}

@@ -224,7 +224,7 @@ func (g *grant) timesOfRole() {
 		d := time.Duration(of)
 		if d > 0 && asked > 0 {
 			g.warnings = append(g.warnings, fmt.Sprintf("%s specified both during creation call and in role; using the lesser value of %d seconds",
-				name, seconds(lesser(asked, d))))
+				name, seconds(engine.ShorterOf(asked, d))))
 		}
 		return d
 	}
@@ -305,8 +305,8 @@ func (s *Store) askRole(tx *storage.Tx, e *Entry) error {
 	if r == nil {
 		return engine.Bad("original token role %q could not be found, not renewing", e.Role)
 	}
-	e.Period = lesser(e.Period, time.Duration(r.TokenPeriod))
-	e.ExplicitMaxTTL = lesser(e.ExplicitMaxTTL, time.Duration(r.TokenExplicitMaxTTL))
+	e.Period = engine.ShorterOf(e.Period, time.Duration(r.TokenPeriod))
+	e.ExplicitMaxTTL = engine.ShorterOf(e.ExplicitMaxTTL, time.Duration(r.TokenExplicitMaxTTL))
 	return nil
 }
 
