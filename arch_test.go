@@ -27,6 +27,7 @@ var levels = []struct {
 }{
 	{0, "api"},
 	{0, "internal/version"},
+	{0, "internal/draw"},
 	{0, "internal/invariants"},
 
 	{1, "storage"},

@@ -4,11 +4,11 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
-	"math/big"
 	"net/http"
 	"strconv"
 
 	"github.com/fastness-dev/fastness/client"
+	"github.com/fastness-dev/fastness/internal/draw"
 )
 
 // operator generate-root: a quorum of key holders makes a root token that only
@@ -98,8 +98,6 @@ func (c *call) startRoot(cl *client.Client, attempt, otp, pgp string) error {
 	return c.showRoot(s)
 }
 
-const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
 // printOTP makes a password as long as the server's tokens are.
 func (c *call) printOTP(cl *client.Client, attempt string) error {
 	s, err := c.attempt(cl, attempt)
@@ -110,18 +108,14 @@ func (c *call) printOTP(cl *client.Client, attempt string) error {
 	if err != nil || length < 1 || length > 1024 {
 		return remote("The server does not tell how long its passwords are")
 	}
-	otp := make([]byte, length)
-	for i := range otp {
-		n, err := rand.Int(rand.Reader, big.NewInt(int64(len(base62))))
-		if err != nil {
-			return local("draw a random number: %w", err)
-		}
-		otp[i] = base62[n.Int64()]
+	otp, err := draw.Base62(rand.Reader, length)
+	if err != nil {
+		return local("%w", err)
 	}
 	if !c.ui.isTable() {
-		return c.ui.structured(object{"otp": string(otp), "otp_length": length})
+		return c.ui.structured(object{"otp": otp, "otp_length": length})
 	}
-	c.ui.outRaw(string(otp))
+	c.ui.outRaw(otp)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fastness-dev/fastness/access/quota"
 	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/internal/draw"
 	"github.com/fastness-dev/fastness/schedule"
 	"github.com/fastness-dev/fastness/storage"
 )
@@ -45,10 +46,10 @@ func (s *Store) Reserve(tx *storage.Tx, q Request) (*Lease, error) {
 	if r.TTL <= 0 {
 		r.TTL = q.Mount.DefaultTTL
 	}
-	limit := shorter(t.MaxTTL, q.Mount.MaxTTL)
+	limit := engine.ShorterOf(t.MaxTTL, q.Mount.MaxTTL)
 	if limit > 0 && r.TTL > limit {
 		if t.TTL > 0 {
-			q.Warn(capped, spell(t.TTL), spell(limit))
+			q.Warn(capped, engine.SpellDuration(t.TTL), engine.SpellDuration(limit))
 		}
 		r.TTL = limit
 	}
@@ -56,7 +57,11 @@ func (s *Store) Reserve(tx *storage.Tx, q Request) (*Lease, error) {
 		r.TTL, r.Renewable = left, false
 	}
 	r.Expires = now.Add(r.TTL)
-	id := strings.TrimSuffix(q.Path, "/") + "/" + name() + q.Mark
+	name, err := draw.Base62(rand.Reader, 24)
+	if err != nil {
+		return nil, err
+	}
+	id := strings.TrimSuffix(q.Path, "/") + "/" + name + q.Mark
 	var n [16]byte
 	_, _ = rand.Read(n[:]) // does not fail
 	r.Number = hex.EncodeToString(n[:])
@@ -107,42 +112,7 @@ func job(id string, r *row) schedule.Job {
 
 func ownerKey(owner, number string) string { return owner + "/" + number }
 
-// name draws 24 letters and digits.
-func name() string {
-	const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	out := make([]byte, 0, 24)
-	var buf [32]byte
-	for len(out) < cap(out) {
-		_, _ = rand.Read(buf[:]) // does not fail
-		for _, b := range buf {
-			if b < 4*62 && len(out) < cap(out) { // the rest would favour some
-				out = append(out, alphabet[b%62])
-			}
-		}
-	}
-	return string(out)
-}
-
-func shorter(a, b time.Duration) time.Duration {
-	if a == 0 || b > 0 && b < a {
-		return b
-	}
-	return a
-}
-
 const capped = "TTL of %q exceeded the effective max_ttl of %q; TTL value is capped accordingly"
-
-// spell writes a duration as people do: 2h, not 2h0m0s.
-func spell(d time.Duration) string {
-	t := d.String()
-	if strings.HasSuffix(t, "m0s") {
-		t = strings.TrimSuffix(t, "0s")
-	}
-	if strings.HasSuffix(t, "h0m") {
-		t = strings.TrimSuffix(t, "0m")
-	}
-	return t
-}
 
 // expire undoes what a lease lent, when its time has come.
 func (s *Store) expire(tx *storage.Tx, id string) error {

@@ -136,14 +136,14 @@ func (s *Store) Renew(tx *storage.Tx, id string, increment time.Duration, warn f
 	if err != nil {
 		return nil, err
 	}
-	limit := shorter(r.MaxTTL, most)
+	limit := engine.ShorterOf(r.MaxTTL, most)
 	ttl := increment
 	if ttl <= 0 {
 		ttl = r.TTL
 	}
 	if left := r.Issued.Add(limit).Sub(now); ttl > left {
 		if increment > 0 {
-			warn(capped, spell(increment), spell(limit))
+			warn(capped, engine.SpellDuration(increment), engine.SpellDuration(limit))
 		}
 		ttl = max(left, 0)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/internal/draw"
 	"github.com/fastness-dev/fastness/schedule"
 	"github.com/fastness-dev/fastness/storage"
 )
@@ -262,23 +263,12 @@ func (s *Namespaces) Create(tx *storage.Tx, name string, custom map[string]strin
 	rows.Put("next", strconv.AppendUint(nil, last+1, 10))
 	n = &Namespace{UUID: uuid.NewString(), Number: uint32(last + 1), Path: path, Custom: custom}
 	for n.ID == "" || t.ByID(n.ID) != nil {
-		n.ID = drawID()
+		if n.ID, err = draw.Base62(rand.Reader, 5); err != nil {
+			return nil, false, err
+		}
 	}
 	s.put(tx, n)
 	return n, true, nil
-}
-
-// drawID draws five letters and digits.
-func drawID() string {
-	const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	id := make([]byte, 0, 5)
-	for b := make([]byte, 1); len(id) < cap(id); {
-		_, _ = rand.Read(b) // does not fail
-		if b[0] < 4*62 {
-			id = append(id, alphabet[b[0]%62])
-		}
-	}
-	return string(id)
 }
 
 func (s *Namespaces) put(tx *storage.Tx, n *Namespace) {

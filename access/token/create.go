@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/fastness-dev/fastness/access/policy"
 	"github.com/fastness-dev/fastness/access/quota"
 	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/internal/draw"
 	"github.com/fastness-dev/fastness/lease"
 	"github.com/fastness-dev/fastness/schedule"
 	"github.com/fastness-dev/fastness/storage"
@@ -108,19 +108,19 @@ func (s *Store) Create(tx *storage.Tx, parent *Entry, p Params) (*Created, error
 func (s *Store) setTimes(c *Created, p Params, now time.Time) {
 	e := c.Entry
 	e.MaxTTL, e.TTL = p.MaxTTL, p.TTL
-	e.Period, e.ExplicitMaxTTL = lesser(p.Period, p.RolePeriod), lesser(p.ExplicitMaxTTL, p.RoleExplicitMaxTTL)
+	e.Period, e.ExplicitMaxTTL = engine.ShorterOf(p.Period, p.RolePeriod), engine.ShorterOf(p.ExplicitMaxTTL, p.RoleExplicitMaxTTL)
 	defer func() { // what is the role's is not noted
 		e.Period, e.ExplicitMaxTTL = min(e.Period, p.Period), min(e.ExplicitMaxTTL, p.ExplicitMaxTTL)
 	}()
 	limit := s.limit(e)
 	if e.ExplicitMaxTTL > limit {
-		c.warn("Explicit max TTL of %q exceeded the effective max_ttl of %q; it is capped accordingly", short(e.ExplicitMaxTTL), short(limit))
+		c.warn("Explicit max TTL of %q exceeded the effective max_ttl of %q; it is capped accordingly", engine.SpellDuration(e.ExplicitMaxTTL), engine.SpellDuration(limit))
 		e.ExplicitMaxTTL = limit
 	}
 	switch {
 	case e.Period > 0:
 		if e.Period > limit {
-			c.warn("Period of %q exceeded the effective max_ttl of %q; Period value is capped accordingly", short(e.Period), short(limit))
+			c.warn("Period of %q exceeded the effective max_ttl of %q; Period value is capped accordingly", engine.SpellDuration(e.Period), engine.SpellDuration(limit))
 			e.Period = limit
 		}
 		e.TTL = e.Period
@@ -138,7 +138,7 @@ func (s *Store) setTimes(c *Created, p Params, now time.Time) {
 	}
 	if e.TTL > limit {
 		if p.TTL > 0 {
-			c.warn(capped, short(e.TTL), short(limit))
+			c.warn(capped, engine.SpellDuration(e.TTL), engine.SpellDuration(limit))
 		}
 		e.TTL = limit
 	}
@@ -151,14 +151,6 @@ func (c *Created) warn(format string, args ...any) {
 	c.Warnings = append(c.Warnings, fmt.Sprintf(format, args...))
 }
 
-// lesser is the smaller of two lengths of time of which 0 is none.
-func lesser(a, b time.Duration) time.Duration {
-	if a == 0 || b > 0 && b < a {
-		return b
-	}
-	return a
-}
-
 // limit is the longest a token may live from its creation, apart from its
 // explicit maximum.
 func (s *Store) limit(e *Entry) time.Duration {
@@ -166,18 +158,6 @@ func (s *Store) limit(e *Entry) time.Duration {
 		return e.MaxTTL
 	}
 	return s.o.MaxTTL
-}
-
-// short writes a duration as people do: 2h, not 2h0m0s.
-func short(d time.Duration) string {
-	t := d.String()
-	if strings.HasSuffix(t, "m0s") {
-		t = strings.TrimSuffix(t, "0s")
-	}
-	if strings.HasSuffix(t, "h0m") {
-		t = strings.TrimSuffix(t, "0m")
-	}
-	return t
 }
 
 func (s *Store) makeBatch(tx *storage.Tx, c *Created) (err error) {
@@ -195,7 +175,7 @@ func (s *Store) makeBatch(tx *storage.Tx, c *Created) (err error) {
 func (s *Store) makeService(tx *storage.Tx, c *Created, chosen, mark string) (err error) {
 	e := c.Entry
 	if c.Raw = chosen; chosen == "" {
-		drawn, err := s.base62(24)
+		drawn, err := draw.Base62(s.o.Rand, 24)
 		if err != nil {
 			return err
 		}
@@ -213,11 +193,11 @@ func (s *Store) makeService(tx *storage.Tx, c *Created, chosen, mark string) (er
 			return engine.Bad("cannot create a token with a duplicate ID")
 		}
 	}
-	if e.Accessor, err = s.base62(24); err != nil {
+	if e.Accessor, err = draw.Base62(s.o.Rand, 24); err != nil {
 		return err
 	}
 	e.Accessor += mark
-	if e.CubbyholeID, err = s.base62(24); err != nil {
+	if e.CubbyholeID, err = draw.Base62(s.o.Rand, 24); err != nil {
 		return err
 	}
 	entries(tx).Put(e.ID, e)

@@ -175,24 +175,6 @@ func (h *hasher) sum(raw string) string {
 	return id
 }
 
-// base62 draws n characters.
-func (s *Store) base62(n int) (string, error) {
-	const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	out := make([]byte, 0, n)
-	var buf [32]byte
-	for len(out) < n {
-		if _, err := io.ReadFull(s.o.Rand, buf[:]); err != nil {
-			return "", fmt.Errorf("draw token: %w", err)
-		}
-		for _, b := range buf {
-			if b < 4*62 && len(out) < n { // the rest would favour some characters
-				out = append(out, alphabet[b%62])
-			}
-		}
-	}
-	return string(out), nil
-}
-
 // Kinds of job in the schedule.
 const (
 	KindExpire = "token"        // the token's time is up
