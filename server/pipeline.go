@@ -40,20 +40,27 @@ type exchange struct {
 	rest    string // of the path, below the mount
 	match   engine.Match
 	noRoute error // why there is no match; told only to who may know
-	who     *token.Entry
 	caller  engine.Caller
 	op      policy.Operation
-	verdict policy.Verdict
-	consent
-	denied  bool         // by policy
-	lease   *lease.Lease // reserved for what the request has made
 	call    *engine.Call
 	outcome any         // of the part of a login that is outside of the transaction
 	calls   engine.Call // what call points to
-	identified
-	stepped
+	pass
+	consent
 	rated
 	record
+}
+
+// A pass is what one run of the transaction has found out. A conflict makes it
+// run again, and nothing of an earlier pass may count then.
+type pass struct {
+	who     *token.Entry
+	verdict policy.Verdict
+	denied  bool         // by policy
+	lease   *lease.Lease // reserved for what the request has made
+	letIn   string       // the token that the request, a login, was given
+	identified
+	stepped
 }
 
 // serve takes a request from the wire to the wire; its stages are its lines.
@@ -215,7 +222,7 @@ func (s *Server) run(ctx context.Context, tx *storage.Tx, x *exchange) (*engine.
 	if x.noRoute == nil && !x.q.Help && x.match.Info.Mode == storage.ReadWrite && tx.Mode() == storage.ReadOnly {
 		return nil, storage.ErrUpgrade
 	}
-	x.who, x.verdict, x.identified, x.stepped = nil, policy.Verdict{}, identified{}, stepped{} // of a run before a conflict
+	x.pass = pass{}
 	x.call = s.newCall(ctx, tx, x)
 	if err := s.admit(tx, x); err != nil {
 		return nil, err

@@ -23,10 +23,9 @@ import (
 
 // A record is what the audit devices are told of an exchange.
 type record struct {
-	audited bool   // the request is recorded: once, however often a conflict repeats us
-	held    bool   // it is recorded together with its answer
-	refused error  // why the request was not let through
-	letIn   string // the token that the request, a login, was given
+	audited bool  // the request is recorded: once, however often a conflict repeats us
+	held    bool  // it is recorded together with its answer
+	refused error // why the request was not let through
 
 	entry    audit.Entry
 	response audit.Response
