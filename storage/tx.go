@@ -170,6 +170,9 @@ func (tx *Tx) put(key []byte, value []byte, present, sealed bool) {
 		tx.fail(ErrReadOnly)
 		return
 	}
+	if present && value == nil {
+		value = []byte{} // nil is a row that is absent
+	}
 	w := row{value: value, present: present, sealed: sealed}
 	tx.writes.set(key, w)
 	if tx.keep {
@@ -346,9 +349,6 @@ func (v Rows) Put(path string, value []byte) {
 		}
 		k = key
 	}
-	if value == nil {
-		value = []byte{}
-	}
 	v.tx.put(k, value, true, v.sealed())
 }
 
@@ -359,9 +359,6 @@ func (v Rows) PutNew(path string, value []byte) {
 	if err != nil {
 		v.tx.fail(err)
 		return
-	}
-	if value == nil {
-		value = []byte{}
 	}
 	v.tx.put(k, value, true, v.sealed())
 	if v.r.Kind == Tree && path != "" {
@@ -375,9 +372,6 @@ func (v Rows) PutUnlisted(path string, value []byte) {
 	if err != nil {
 		v.tx.fail(err)
 		return
-	}
-	if value == nil {
-		value = []byte{}
 	}
 	v.tx.put(k, value, true, v.sealed())
 }
