@@ -64,3 +64,7 @@ func Fatal(to *slog.Logger) error {
 		return nil
 	})
 }
+
+// Torn says whether what begins at an offset has the shape of a save that was
+// cut short.
+var Torn = torn

@@ -77,14 +77,15 @@ var errPower = errors.New("the power is gone")
 // round starts on what the last cut left, checks it, and writes until the next.
 func (p *power) round(t *testing.T, dir string) {
 	p.log.write(t, dir)
-	d := &disk{t: t, dir: dir, rng: p.rng, left: 1 + p.rng.IntN(60)}
+	// The disk draws in the log's goroutine, beside the writers: from its own.
+	d := &disk{t: t, dir: dir, rng: rand.New(rand.NewPCG(p.rng.Uint64(), 0)), left: 1 + p.rng.IntN(60)}
 	if p.log == nil {
 		if err := os.RemoveAll(dir); err != nil {
 			t.Fatal(err)
 		}
 		d.left++
 	}
-	d.cut = func() { d.rows = p.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: p.rng.IntN(101), RNG: p.rng}) }
+	d.cut = func() { d.rows = p.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: d.rng.IntN(101), RNG: d.rng}) }
 	state, err := kv.Open(kv.Options{Dir: "rows", FS: p.fs, CacheBytes: 1 << 20, MemTableBytes: 256 << 10})
 	if err != nil {
 		t.Fatal(err)

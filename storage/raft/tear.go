@@ -38,7 +38,7 @@ func torn(b []byte, at int, sum uint32) bool {
 		return false
 	}
 	from, to := at+frameSize, at+frameSize+length
-	if n, ok := announced(b[from:min(to, live)]); ok && n != length {
+	if n, ok := announced(head(b, from, min(to, live))); ok && n != length {
 		return false // the record's own head says another length than the frame
 	}
 	if to+pad > len(b) {
@@ -53,12 +53,23 @@ func torn(b []byte, at int, sum uint32) bool {
 // shorter says whether a record longer than its whole file may be one that the
 // file ends in.
 func shorter(b []byte, at, length int) bool {
-	n, ok := announced(b[at+frameSize:])
-	return ok && n == length || !ok && len(b)-at-frameSize < headSize
+	b = head(b, at+frameSize, len(b))
+	n, ok := announced(b)
+	return ok && n == length || !ok && len(b) < headSize
 }
 
 // headSize is more than the head of a record takes.
 const headSize = 20
+
+// head is what is there of a record's head: a sector of zeros that it runs into
+// is missing, and a length is not read from it.
+func head(b []byte, from, to int) []byte {
+	to = min(to, from+headSize)
+	if next := nextSector(from); next < to && allZero(b[next:min(next+sector, len(b))]) {
+		to = next
+	}
+	return b[from:to]
+}
 
 // announced is the length of a record according to its own head: type,
 // checksum, and data with a length of its own.
