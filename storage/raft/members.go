@@ -2,6 +2,7 @@ package raft
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -170,14 +171,14 @@ func (l *Log) HandOver(ctx context.Context, to uint64) error {
 			return nil
 		}
 		err := l.call(ctx, func() error {
-			heir := to
-			if heir == 0 {
-				heir = l.heir()
+			heirs := l.heirs()
+			if to != 0 {
+				heirs = []uint64{to}
 			}
-			if heir == 0 || heir == l.ID() {
+			if len(heirs) == 0 {
 				return errors.New("there is no other voter that could lead")
 			}
-			l.node.TransferLeader(heir)
+			l.node.TransferLeader(heirs[0])
 			return nil
 		})
 		if err != nil {
@@ -191,15 +192,17 @@ func (l *Log) HandOver(ctx context.Context, to uint64) error {
 	}
 }
 
-// heir is the voter that is furthest, of those that were heard of lately.
-func (l *Log) heir() uint64 {
-	var best, match uint64
+// heirs are the other voters that were heard of lately, the furthest first.
+func (l *Log) heirs() []uint64 {
+	var ids []uint64
+	match := make(map[uint64]uint64)
 	l.node.WithProgress(func(id uint64, kind etcdraft.ProgressType, p tracker.Progress) {
-		if id != l.ID() && kind == etcdraft.ProgressTypePeer && p.RecentActive && p.Match >= match {
-			best, match = id, p.Match
+		if id != l.ID() && kind == etcdraft.ProgressTypePeer && p.RecentActive {
+			ids, match[id] = append(ids, id), p.Match
 		}
 	})
-	return best
+	slices.SortFunc(ids, func(a, b uint64) int { return cmp.Or(cmp.Compare(match[b], match[a]), cmp.Compare(a, b)) })
+	return ids
 }
 
 // peers lists the members, by id.
@@ -217,7 +220,7 @@ func (l *Log) peers(now time.Time) []Peer {
 	add(c.GetVotersOutgoing(), Voter)
 	add(c.GetLearners(), Learner)
 	add(c.GetLearnersNext(), Learner)
-	slices.SortFunc(all, func(a, b Peer) int { return int(min(max(int64(a.ID-b.ID), -1), 1)) })
+	slices.SortFunc(all, func(a, b Peer) int { return cmp.Compare(a.ID, b.ID) })
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range all {

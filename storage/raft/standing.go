@@ -25,8 +25,9 @@ type standing struct {
 	fate *storage.Fate // of what is proposed now
 	past []fated       // of earlier leaderships of this node, undecided
 
-	unable atomic.Bool // it may not lead others
-	mute   int         // ticks for which it led and should not
+	unable   atomic.Bool // it may not lead others
+	mute     int         // ticks for which it led and should not
+	orphaned int         // ticks without a leader
 
 	mu   sync.Mutex
 	news chan struct{}
@@ -68,7 +69,8 @@ func (l *Log) ID() uint64 { return l.me.Load().ID }
 func (l *Log) LogID() string { return l.me.Load().Log }
 
 // Able says whether this node may lead others: it may not while it is sealed.
-// One that leads already hands over or, if nobody takes it, falls silent.
+// One that leads already hands over or, if nobody takes it, falls silent. It
+// still stands where nobody else can be elected, to hand over at once.
 func (l *Log) Able(able bool) { l.unable.Store(!able) }
 
 func (l *Log) stand(s *etcdraft.SoftState) {
@@ -122,30 +124,39 @@ func (l *Log) forget(why error) {
 	}
 }
 
-// standTick has a node that may not lead others cease to.
+// patience is for how many ticks a node that may not lead waits for another to,
+// and then for another to take over from it.
+const patience = 4 * electionTicks
+
+// standTick has a node that may not lead others hand over what it leads.
 func (l *Log) standTick() {
 	l.discardStaged()
+	l.orphaned++
+	if l.leader.Load() != 0 {
+		l.orphaned = 0
+	}
 	if !l.unable.Load() || l.leads.Load() == 0 || l.alone() {
 		l.mute = 0
 		return
 	}
-	if l.mute++; l.mute == 1 {
-		if heir := l.heir(); heir != 0 {
-			l.node.TransferLeader(heir)
-		}
+	if heirs := l.heirs(); l.mute%electionTicks == 0 && len(heirs) > 0 {
+		l.node.TransferLeader(heirs[l.mute/electionTicks%len(heirs)])
 	}
+	l.mute++
 }
 
-// silent says whether a message is not to be sent, by a node that should not lead.
+// silent says whether a message is not to be sent, by a node that should not
+// lead. If nobody else can be elected, it may hold what all others lack: then it
+// stands, brings them up, and hands over; or falls silent if nobody takes it.
 func (l *Log) silent(m *raftpb.Message) bool {
 	if !l.unable.Load() || l.alone() {
 		return false
 	}
 	switch m.GetType() {
 	case raftpb.MsgVote, raftpb.MsgPreVote:
-		return true
+		return l.orphaned < patience
 	case raftpb.MsgApp, raftpb.MsgHeartbeat, raftpb.MsgSnap:
-		return l.mute > 2*electionTicks
+		return l.mute > patience
 	}
 	return false
 }
