@@ -215,7 +215,7 @@ func TestDamagedIdentityIsRefused(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), path) {
 				t.Fatalf("it was read: %v", err)
 			}
-			if strings.Contains(err.Error(), "PRIVATE") {
+			if strings.Contains(err.Error(), "BEGIN") {
 				t.Errorf("the error shows the key: %v", err)
 			}
 		})

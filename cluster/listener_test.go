@@ -36,7 +36,7 @@ func knock(t *testing.T, address string, conf *tls.Config) (net.Conn, error) {
 func TestWhoIsLetIn(t *testing.T) {
 	w := newTown(t, 1, 2, 4)
 	w.remove(4)
-	other := newAuthority(t, start)
+	other := newAuthority(t, start.Add(-60*24*time.Hour))
 	authority := &tls.Certificate{Certificate: [][]byte{w.authority.Certificate()}, PrivateKey: authorityKey(t, w.authority)}
 	for _, test := range []struct {
 		name        string
@@ -79,7 +79,7 @@ func TestWhoIsLetIn(t *testing.T) {
 // TestWhoAnswers has a node call node 2 where somebody else listens.
 func TestWhoAnswers(t *testing.T) {
 	w := newTown(t, 1, 2, 3)
-	other := newAuthority(t, start)
+	other := newAuthority(t, start.Add(-60*24*time.Hour))
 	echo := func(_ context.Context, _ uint64, q []byte) ([]byte, error) { return q, nil }
 	for _, n := range w.nodes {
 		n.Handle("echo", echo)
