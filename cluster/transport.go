@@ -11,7 +11,11 @@ import (
 	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/fastness-dev/fastness/storage/raft"
 )
+
+var _ raft.Transport = (*Net)(nil)
 
 const (
 	firstPause = 20 * time.Millisecond // after a connection that failed
