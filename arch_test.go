@@ -49,6 +49,7 @@ var levels = []struct {
 	{4, "mount"},
 	{4, "access/*"},
 	{4, "audit"},
+	{4, "cluster"},           // what nodes say to each other; knows nothing of requests' meaning
 	{4, "engine/enginetest"}, // a whole engine under test: memory store, clock, transcripts
 
 	{5, "sys"},
