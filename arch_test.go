@@ -58,6 +58,8 @@ var levels = []struct {
 	{5, "server/config"},   // parsed by server, read by the CLI: neither may be below it
 	{5, "server/listener"}, // sockets and certificates; knows nothing of requests
 
+	{5, "server/registration"}, // clients of directories of services
+
 	{6, "server"},
 	{6, "catalog"},
 	{6, "agent"},
