@@ -223,7 +223,7 @@ func (f *flags) override(conf *config.Config) error {
 	return nil
 }
 
-func openStorage(conf *config.Config, logger *slog.Logger) (storage.State, storage.Log, error) {
+func openStorage(conf *config.Config, transport raft.Transport, logger *slog.Logger) (storage.State, storage.Log, error) {
 	if conf.Storage.Type == "inmem" {
 		return kv.NewMemory(), raft.NewMemory(), nil
 	}
@@ -234,8 +234,7 @@ func openStorage(conf *config.Config, logger *slog.Logger) (storage.State, stora
 	if err != nil {
 		return nil, nil, fmt.Errorf("open %s: %w", conf.Storage.Path, err)
 	}
-	log, err := raft.Open(raft.Options{Dir: filepath.Join(conf.Storage.Path, "log"), NodeID: conf.Storage.NodeID, Logger: logger, Bind: state.Bind,
-		Flush: func() (uint64, error) { i := state.Applied(); return i, state.Flush() }})
+	log, err := openLog(conf, state, transport, logger)
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("open the log in %s: %w", conf.Storage.Path, err), state.Close())
 	}

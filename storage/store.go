@@ -167,6 +167,9 @@ func (s *Store) Do(ctx context.Context, mode Mode, f func(*Tx) error) (uint64, e
 			s.retries.Add(1) // it came between two leaderships of this node
 			continue
 		}
+		if errors.Is(err, ErrReplaced) {
+			continue
+		}
 		var c *conflict
 		if !errors.As(err, &c) {
 			return index, err

@@ -39,3 +39,20 @@ func (d *Disk) Bind(log string) (err error) {
 	}
 	return nil
 }
+
+// Rebind ties rows, of which there are none, to the log of another id.
+func (d *Disk) Rebind(log string) (err error) {
+	d.applyMu.Lock()
+	defer d.applyMu.Unlock()
+	if d.closed || d.wedged {
+		return errors.Join(storage.ErrClosed, d.Err())
+	}
+	defer recovered(&err)
+	if d.applied.Load() != 0 {
+		return fmt.Errorf("the rows in %s belong to a cluster already: a node that is to join another begins with an empty path", d.opts.Dir)
+	}
+	if err := d.db.Set(logKey, []byte(log), pebble.Sync); err != nil {
+		return fmt.Errorf("tie the rows to another log: %w", describe(err))
+	}
+	return d.Err()
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"go.etcd.io/etcd/server/v3/storage/wal/walpb"
@@ -234,18 +235,18 @@ func (l *Log) install(snap *raftpb.Snapshot, hard *raftpb.HardState) error {
 // adds it. Only a node whose state machine is empty can.
 func (l *Log) Adopt(ctx context.Context, a Adoption) error {
 	return l.call(ctx, func() error {
-		if l.o.Rebind == nil || l.applied.Load() > firstIndex+1 && !l.alone() {
-			return errors.New("this node has members or rows of its own")
+		if l.o.Rebind == nil || !l.alone() {
+			return errors.New("this node belongs to a cluster already")
 		}
 		p := journalPlace{dir: l.o.Dir, node: l.o.NodeID, logger: l.o.Logger}
 		if err := p.adopt(identity{Node: l.me.Load().Node, Log: a.Log, ID: a.ID, Joined: true}); err != nil {
 			return err
 		}
+		if err := l.o.Rebind(a.Log); err != nil {
+			return errors.Join(err, os.RemoveAll(p.next()))
+		}
 		l.resign()
 		l.forget(storage.ErrNotLeader)
-		if err := l.o.Rebind(a.Log); err != nil {
-			return err
-		}
 		if err := l.journal.Close(); err != nil {
 			return err
 		}
