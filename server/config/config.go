@@ -98,14 +98,6 @@ type RetryJoin struct {
 	AutoJoinPort   int
 }
 
-// A Seal says what protects the root key.
-type Seal struct {
-	Type     string
-	Name     string
-	Priority int
-	Disabled bool // kept for migration away from it
-}
-
 // Telemetry says what is measured and where it is told.
 type Telemetry struct {
 	PrometheusRetention      time.Duration // negative switches Prometheus off

@@ -153,7 +153,7 @@ func (s Source) applyEnv(d *decoder, c *Config) {
 		{"RAFT_PATH", c.raftOnly(str(&c.Storage.Path))},
 		{"RAFT_NODE_ID", c.raftOnly(str(&c.Storage.NodeID))},
 		{"RAFT_RETRY_JOIN_AS_NON_VOTER", c.raftOnly(boolean(&c.Storage.NonVoter))},
-		{"SEAL_TYPE", c.checkSealType},
+		{"SEAL_TYPE", c.setSealType},
 	} {
 		for _, prefix := range []string{"VAULT_", "FASTNESS_"} {
 			value, ok := s.lookup(prefix + v.name)
@@ -189,12 +189,6 @@ func (c *Config) raftOnly(set setter) setter {
 		if c.Storage.Type == "raft" {
 			set(d, e)
 		}
-	}
-}
-
-func (c *Config) checkSealType(d *decoder, e entry) {
-	if e.value.text != "shamir" {
-		d.fail(e.pos, "%s asks for a seal that is not supported yet by this build: unset it to unseal with key shares", e.key)
 	}
 }
 
