@@ -36,6 +36,7 @@ var levels = []struct {
 	{1, "client"},
 
 	{2, "schedule"},
+	{3, "storage/seal/*"}, // one seal each, over storage/seal
 	{2, "storage/*"},
 	{2, "client/login"},
 	{2, "template"},

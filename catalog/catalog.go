@@ -1,5 +1,5 @@
 // Package catalog lists what this build links in: secrets engines, auth methods
-// and, later, seals and audit devices. A custom build is a main with a list of
+// and seals. A custom build is a main with a list of
 // its own.
 package catalog
 
@@ -10,6 +10,10 @@ import (
 	"github.com/fastness-dev/fastness/auth/userpass"
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/secrets/kv"
+	"github.com/fastness-dev/fastness/storage/seal"
+	"github.com/fastness-dev/fastness/storage/seal/awskms"
+	"github.com/fastness-dev/fastness/storage/seal/static"
+	"github.com/fastness-dev/fastness/storage/seal/transit"
 )
 
 // Engines are all engines and auth methods that can be mounted.
@@ -19,4 +23,13 @@ func Engines() []engine.Type {
 		approle.Types(),
 		userpass.Types(),
 	)
+}
+
+// Seals are all seals that open by themselves.
+func Seals() []seal.Kind {
+	return []seal.Kind{
+		awskms.Kind(),
+		static.Kind(),
+		transit.Kind(),
+	}
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/fastness-dev/fastness/server/config"
 	"github.com/fastness-dev/fastness/storage"
 	"github.com/fastness-dev/fastness/storage/barrier"
+	"github.com/fastness-dev/fastness/storage/seal"
 	"github.com/fastness-dev/fastness/sys"
 	"github.com/fastness-dev/fastness/wire"
 )
@@ -36,6 +37,7 @@ type Options struct {
 	Log      storage.Log
 	Engines  []engine.Type // what can be mounted
 	Settings sys.Settings
+	Seals    *seal.Set // nil unseals by key shares only; Close closes it
 	Logger   *slog.Logger
 	LogLevel *slog.LevelVar
 	LogTap   *LogTap          // what Logger writes through; nil lets nobody follow the log
@@ -103,6 +105,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{barrier: barrier.New(), policies: policy.NewStore(), denials: policy.NewDenials(rememberedDenials), logger: o.Logger, level: o.LogLevel, logs: o.LogTap, clock: o.Clock, version: o.Settings.Version}
 	s.limits, s.lockouts = quota.NewLimits(), o.Lockouts
 	s.metrics = newMetrics(s, o.Telemetry)
+	s.metrics.registry.MustRegister(newSealMetrics(o.Seals, o.Clock))
 	s.audit = audit.NewBroker(o.Clock)
 	s.tokens = token.New(token.Options{Barrier: s.barrier, Now: o.Clock, DefaultTTL: o.Settings.DefaultTTL, MaxTTL: o.Settings.MaxTTL,
 		OnRevoke: s.revoked, Renewing: s.renewing, Namespaces: spaces{s},
@@ -122,7 +125,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.sys = sys.New(&sys.System{Store: s.store, Barrier: s.barrier, Policies: s.policies, Denials: s.denials, Tokens: s.tokens, Leases: s.leases,
 		Audit: s.audit, Wrapping: s.wrapping, Limits: s.limits, Logger: o.Logger, Settings: o.Settings,
-		Identities: s.identities, Held: s.Held, Holders: holders{s}, Factors: s.mfa, ProveLogin: s.proveLogin, Approver: approver, Unsealed: s.unsealed, Sealing: s.sealing, Node: s})
+		Identities: s.identities, Held: s.Held, Holders: holders{s}, Factors: s.mfa, ProveLogin: s.proveLogin, Approver: approver, Unsealed: s.unsealed, Sealing: s.sealing, Node: s, Seals: o.Seals})
 	system := s.sys.Type()
 	parts := []identity.Part{{Routes: s.factorRoutes()}, s.oidcPart(o.Settings.APIAddr)}
 	types := append([]engine.Type{system, s.tokens.Type(), cubbyhole.Type(), s.identities.Type(parts...)}, o.Engines...)
@@ -171,7 +174,7 @@ func (s *Server) recovered(w http.ResponseWriter, r *http.Request) {
 func (s *Server) Close() error {
 	s.sys.Seal()
 	s.closing.Wait()
-	return s.store.Close()
+	return errors.Join(s.store.Close(), s.sys.Seals.Close())
 }
 
 // Failed is closed when storage cannot go on; Err says why.

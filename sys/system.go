@@ -69,6 +69,8 @@ type System struct {
 	Approver func(*engine.Call) (control.Approver, error)
 	// Node answers for the parts of sys that are the server's own.
 	Node Node
+	// Seals are those that open by themselves; nil unseals by shares only.
+	Seals *seal.Set
 
 	mu          sync.Mutex  // of the ceremonies and of changes to the seal
 	serving     atomic.Bool // see Serving
@@ -76,6 +78,9 @@ type System struct {
 	rootAttempt *rootAttempt // nil when no root token is being made
 	rekey       *rekey       // nil when the seal key is not being replaced
 	started     time.Time
+	byHand      atomic.Bool   // sealed by hand: seals must not open it by themselves
+	turned      chan struct{} // see turn
+	tend        tend          // belongs to TendSeals
 }
 
 // Settings are what the configuration says and sys shows.
@@ -129,6 +134,7 @@ func New(s *System) *System {
 		s.Denials = policy.NewDenials(1)
 	}
 	s.unseal = seal.NewCeremony(1, uuid.NewString)
+	s.turned = make(chan struct{}, 1)
 	return s
 }
 

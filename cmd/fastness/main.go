@@ -26,7 +26,7 @@ func run() int {
 		Stderr:  os.Stderr,
 		Getenv:  os.Getenv,
 		Server: func(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-			return server.Run(ctx, server.Command{Args: args, Stdout: stdout, Stderr: stderr, Engines: catalog.Engines(), Getenv: os.Getenv})
+			return server.Run(ctx, server.Command{Args: args, Stdout: stdout, Stderr: stderr, Engines: catalog.Engines(), Seals: catalog.Seals(), Getenv: os.Getenv})
 		},
 	})
 }

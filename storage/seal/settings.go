@@ -24,18 +24,38 @@ func NewSettings(values map[string]string, getenv func(string) string) *Settings
 }
 
 // Text is the value of a key. The first of the variables that is set wins over
-// the stanza.
+// the stanza; FASTNESS_X stands for VAULT_X and wins over it.
 func (s *Settings) Text(key string, variables ...string) string {
-	value := s.values[key]
-	if s.getenv != nil {
-		for _, v := range variables {
-			if found := s.getenv(v); found != "" {
-				value = found
-				break
+	if found := s.variable(variables); found != "" {
+		return s.resolve(key, found)
+	}
+	return s.resolve(key, s.values[key])
+}
+
+// Fallback is Text the other way round: variables count only where the stanza is
+// silent. It is for those that other programs on the machine read too.
+func (s *Settings) Fallback(key string, variables ...string) string {
+	if v := s.values[key]; v != "" {
+		return s.resolve(key, v)
+	}
+	return s.variable(variables)
+}
+
+func (s *Settings) variable(names []string) string {
+	if s.getenv == nil {
+		return ""
+	}
+	for _, name := range names {
+		if rest, ok := strings.CutPrefix(name, "VAULT_"); ok {
+			if found := s.getenv("FASTNESS_" + rest); found != "" {
+				return found
 			}
 		}
+		if found := s.getenv(name); found != "" {
+			return found
+		}
 	}
-	return s.resolve(key, value)
+	return ""
 }
 
 // Default is Text, or what stands for an absent value.
@@ -117,6 +137,9 @@ func (s *Settings) resolve(key, value string) string {
 	if err != nil {
 		s.fail(key, fmt.Sprintf("cannot be read from its file: %v", err))
 		return ""
+	}
+	if len(content) == sealKeySize {
+		return string(content) // a raw key may end in any byte
 	}
 	return strings.TrimRight(string(content), "\r\n")
 }
