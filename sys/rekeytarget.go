@@ -47,7 +47,7 @@ func readTarget[Out any](recovery bool, f func(*System, engine.View, engine.None
 
 func rekeyRoutes() engine.Routes[System] {
 	routes := append(rekeyRoutesOf("rekey", "the seal key", false), rekeyRoutesOf("rekey-recovery-key", "the recovery keys", true)...)
-	for _, backup := range []string{"rekey/backup", "rekey/recovery-key-backup", "rekey-recovery-key/backup"} {
+	for _, backup := range []string{"rekey/backup", "rekey/recovery-key-backup"} {
 		routes = append(routes,
 			engine.Read(backup, (*System).readBackup).Sudo().TopLevel().RootNamespace().Doc("Show the encrypted shares that were kept."),
 			engine.Delete(backup, (*System).deleteBackup).Sudo().RootNamespace().Doc("Delete the encrypted shares that were kept."))

@@ -135,15 +135,22 @@ func (s *Set) Open(ctx context.Context, wraps []Wrap, use func(sealKey, root []b
 func (m *Member) open(ctx context.Context, wraps []Wrap, use func(sealKey, root []byte) error) error {
 	mine := slices.DeleteFunc(slices.Clone(wraps), func(w Wrap) bool { return w.Type != m.Wrapper.Type() })
 	slices.SortStableFunc(mine, func(a, b Wrap) int { return cmp.Compare(rank(m, &a), rank(m, &b)) })
-	err := errors.New("the root key was never sealed by it: unseal with recovery keys, and it will be")
+	err := errNeverSealed
 	for i := range mine {
-		err = m.openOne(ctx, &mine[i], use)
-		if err == nil {
+		tried := m.openOne(ctx, &mine[i], use)
+		switch {
+		case tried == nil:
 			return nil
+		case m.owns(&mine[i]):
+			err = tried // the others are of other keys: what they say explains nothing
+		case errors.Is(err, errNeverSealed):
+			err = fmt.Errorf("%w (%w)", errNeverSealed, tried)
 		}
 	}
 	return err
 }
+
+var errNeverSealed = errors.New("the root key was never sealed by it as it is configured now: put the old settings back, or unseal with recovery keys, and it will be")
 
 func rank(m *Member, w *Wrap) int {
 	if m.owns(w) {
