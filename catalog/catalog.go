@@ -11,8 +11,14 @@ import (
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/secrets/kv"
 	"github.com/fastness-dev/fastness/storage/seal"
+	"github.com/fastness-dev/fastness/storage/seal/alicloudkms"
 	"github.com/fastness-dev/fastness/storage/seal/awskms"
+	"github.com/fastness-dev/fastness/storage/seal/azurekeyvault"
+	"github.com/fastness-dev/fastness/storage/seal/gcpckms"
+	"github.com/fastness-dev/fastness/storage/seal/ocikms"
+	"github.com/fastness-dev/fastness/storage/seal/pkcs11"
 	"github.com/fastness-dev/fastness/storage/seal/static"
+	"github.com/fastness-dev/fastness/storage/seal/tpm"
 	"github.com/fastness-dev/fastness/storage/seal/transit"
 )
 
@@ -28,8 +34,14 @@ func Engines() []engine.Type {
 // Seals are all seals that open by themselves.
 func Seals() []seal.Kind {
 	return []seal.Kind{
+		alicloudkms.Kind(),
 		awskms.Kind(),
+		azurekeyvault.Kind(),
+		gcpckms.Kind(),
+		ocikms.Kind(),
+		pkcs11.Kind(),
 		static.Kind(),
+		tpm.Kind(),
 		transit.Kind(),
 	}
 }
