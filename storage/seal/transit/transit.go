@@ -51,7 +51,6 @@ func open(s *seal.Settings, logger *slog.Logger) (seal.Wrapper, error) {
 		ClientKey:  s.Fallback("tls_client_key", "VAULT_CLIENT_KEY"),
 		ServerName: s.Fallback("tls_server_name", "VAULT_TLS_SERVER_NAME"),
 		SkipVerify: s.Flag("tls_skip_verify", "VAULT_SKIP_VERIFY"),
-		MaxRetries: 1,
 	}
 	if c.Address == "" {
 		s.Fail("address", "is missing: set it to the URL of the server whose transit engine holds the key")
