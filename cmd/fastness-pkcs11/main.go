@@ -67,5 +67,6 @@ func answer(m *module, q pkcs11.Request, open func(pkcs11.Token) (module, error)
 	if err != nil {
 		return pkcs11.Answer{Error: err.Error()}
 	}
+	a.Done = q.Op
 	return a
 }

@@ -203,6 +203,9 @@ func (s *Set) wrap(ctx context.Context, m *Member, wrapRoot func(sealKey []byte)
 	if err != nil {
 		return nil, err
 	}
+	if bytes.Contains(blob.Data, key) {
+		return nil, errors.New("it gave the seal key back as it was, not encrypted: it is no key service")
+	}
 	again, err := m.Wrapper.Decrypt(ctx, blob)
 	if err != nil {
 		return nil, fmt.Errorf("open what it has just sealed: %w", err)

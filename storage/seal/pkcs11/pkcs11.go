@@ -136,10 +136,15 @@ func (w *wrapper) exchange(ctx context.Context, q Request, a *Answer) error {
 	go func() { done <- p.exchange(q, a) }()
 	select {
 	case err := <-done:
-		if err == nil && a.Error != "" {
-			err = errors.New(a.Error)
+		switch {
+		case err != nil:
+			return err
+		case a.Error != "":
+			return errors.New(a.Error)
+		case a.Done != q.Op: // a program that only echoes would keep the seal key in the clear
+			return fmt.Errorf("%s does not speak this server's protocol: are both of the same version?", w.program)
 		}
-		return err
+		return nil
 	case <-ctx.Done():
 		p.kill()
 		<-done // it ends with the program

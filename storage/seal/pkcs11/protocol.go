@@ -27,6 +27,7 @@ type Token struct {
 
 // An Answer is the result, or Error, a sentence without a secret.
 type Answer struct {
+	Done  string `json:"done,omitempty"` // the Op that this answers, unless it failed
 	Data  []byte `json:"data,omitempty"`
 	KeyID string `json:"key_id,omitempty"`
 	Error string `json:"error,omitempty"`
