@@ -107,3 +107,17 @@ func (m *sealMetrics) Collect(c chan<- prometheus.Metric) {
 		c <- prometheus.MustNewConstMetric(m.age, prometheus.GaugeValue, age, h.Name, h.Type)
 	}
 }
+
+// TrySeal opens one stanza of a configuration and has it encrypt a key and give
+// it back, as "operator diagnose" does.
+func TrySeal(ctx context.Context, stanzas []config.Seal, at int, kinds []seal.Kind, getenv func(string) string) error {
+	c := stanzas[at]
+	m, err := openSeal(c, kinds, environmentOf(c, stanzas, getenv), slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	m.Disabled = false
+	set := seal.NewSet([]*seal.Member{m}, nil)
+	_, err = set.Wrap(ctx, func([]byte) ([]byte, error) { return nil, nil })
+	return errors.Join(err, set.Close())
+}
