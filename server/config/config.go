@@ -8,8 +8,9 @@
 // error, since a misspelt key would otherwise be a setting silently not made.
 //
 // No error, warning or Sanitized output holds a value out of a stanza that may
-// carry credentials: seal, storage other than ours, service_registration and
-// telemetry sinks are checked for their shape and their values dropped.
+// carry credentials. Storage other than ours, service_registration and telemetry
+// sinks are checked for their shape and their values dropped; those of seals are
+// kept for the seals to read, and shown nowhere.
 package config
 
 import (
