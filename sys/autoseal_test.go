@@ -546,3 +546,28 @@ func TestSharesThatWouldNotOpenAreFound(t *testing.T) {
 	h.tend()
 	h.mustHealth("kms holds it\nshares holds it SICK: " + errEnvelope.Error() + "\n")
 }
+
+// A node that is sealed while its seals are tested says nothing against them.
+func TestSealingDuringTheSelfTestIsNoSickness(t *testing.T) {
+	kms := sealtest.New("kms")
+	h := newHouse(t, kms.Member(0))
+	h.init(recovery(1, 1))
+	h.tend()
+	h.sys.Seals = seal.NewSet([]*seal.Member{{Name: "kms", Wrapper: sealing{kms, h}}}, nil)
+	h.log.Reset()
+	h.tend()
+	if strings.Contains(h.log.String(), "failed its self-test") || strings.Contains(h.health(), "kms") {
+		t.Fatalf("%s%s", h.log.String(), h.health())
+	}
+}
+
+// A sealing service seals the node that asks it.
+type sealing struct {
+	*sealtest.Service
+	house *house
+}
+
+func (s sealing) Decrypt(ctx context.Context, b seal.Blob) ([]byte, error) {
+	s.house.sys.Seal()
+	return s.Service.Decrypt(ctx, b)
+}

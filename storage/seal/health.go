@@ -2,9 +2,12 @@ package seal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/fastness-dev/fastness/storage"
 )
 
 // SharesName is the name by which the shares stand among the seals.
@@ -90,8 +93,8 @@ func (s *Set) Review(ctx context.Context, wraps []Wrap, renew bool, check func(s
 	whole := true
 	for _, m := range s.enabled {
 		w, fresh, err := s.review(ctx, m, wraps, renew, check, wrapRoot)
-		if ctx.Err() != nil {
-			return wraps, false, nil
+		if ctx.Err() != nil || errors.Is(err, storage.ErrSealed) {
+			return wraps, false, nil // the node was stopped or sealed meanwhile
 		}
 		changed := s.Note(m.Name, m.Wrapper.Type(), w != nil, err)
 		verdicts = append(verdicts, Verdict{m.Name, changed, err})
