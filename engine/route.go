@@ -106,6 +106,13 @@ func (r Route[E]) Quiet() Route[E] { r.Info.Quiet = true; return r }
 // WhileSealed lets the route run without the barrier's keys.
 func (r Route[E]) WhileSealed() Route[E] { r.Info.Sealed = true; return r }
 
+// OnActive marks a route that the active node answers although it only reads:
+// it tells what that node alone knows.
+func (r Route[E]) OnActive() Route[E] { r.Info.Place = ActiveNode; return r }
+
+// OnThisNode marks a route that acts on the node that was asked, and on no other.
+func (r Route[E]) OnThisNode() Route[E] { r.Info.Place = AnyNode; return r }
+
 // RootNamespace hides the route in other namespaces.
 func (r Route[E]) RootNamespace() Route[E] { r.Info.RootOnly = true; return r }
 

@@ -133,8 +133,8 @@ func (s *System) TendSeals(ctx context.Context) time.Duration {
 		return s.testSeals(ctx)
 	}
 	s.tend.renewed = false
-	if s.byHand.Load() {
-		return tendIdle
+	if s.byHand.Load() || s.Cluster != nil && s.Cluster.Joining() != nil {
+		return tendIdle // people give the shares
 	}
 	config, err := s.sealConfig(ctx)
 	switch {
