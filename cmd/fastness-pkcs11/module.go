@@ -72,7 +72,7 @@ func openModule(t pkcs11.Token) (module, error) {
 
 // choose reads how the key is used; a mechanism may be a number, as in "0x1087".
 func (h *hsm) choose(t pkcs11.Token) error {
-	known := false
+	var known bool
 	if h.mechanism, known = mechanisms[strings.ToUpper(t.Mechanism)]; !known {
 		n, err := strconv.ParseUint(t.Mechanism, 0, 32)
 		if err != nil || n != p11.CKM_AES_GCM && n != p11.CKM_RSA_PKCS_OAEP {

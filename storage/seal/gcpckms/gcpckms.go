@@ -134,6 +134,7 @@ func (w *wrapper) sign(ctx context.Context, r *http.Request, _ []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.tokens == nil {
+		//nolint:staticcheck // the file is the operator's own, and may be of any type
 		found, err := credentials.DetectDefault(&credentials.DetectOptions{Scopes: []string{scope}, CredentialsFile: w.file})
 		if err != nil {
 			return fmt.Errorf("no credentials: set credentials, or GOOGLE_APPLICATION_CREDENTIALS, to a service account's file: %w", err)

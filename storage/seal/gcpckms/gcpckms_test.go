@@ -37,7 +37,7 @@ func fake(t *testing.T, status int, mangle func(*encrypted)) *httptest.Server {
 			CRC       checksum `json:"plaintextCrc32c"`
 		}
 		if json.NewDecoder(r.Body).Decode(&in) != nil || r.Header.Get("Authorization") != "Bearer t" || string(in.AAD) != string(purpose) || sum(in.Plaintext) != in.CRC {
-			w.WriteHeader(400)
+			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
 		b, _ := key.Encrypt(r.Context(), in.Plaintext)
@@ -52,7 +52,7 @@ func fake(t *testing.T, status int, mangle func(*encrypted)) *httptest.Server {
 		_ = json.NewDecoder(r.Body).Decode(&in)
 		plain, err := key.Decrypt(r.Context(), seal.Blob{KeyID: "1", Data: in.Ciphertext})
 		if err != nil {
-			w.WriteHeader(400)
+			w.WriteHeader(http.StatusBadRequest)
 			reply(w, map[string]any{"error": map[string]any{"status": "INVALID_ARGUMENT", "message": "Decryption failed"}})
 			return
 		}

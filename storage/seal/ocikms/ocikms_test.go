@@ -64,7 +64,7 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	if name, ok := strings.CutPrefix(r.URL.Path, "/opc/v2/identity/"); ok {
 		if r.Header.Get("Authorization") != "Bearer Oracle" {
-			w.WriteHeader(403)
+			w.WriteHeader(http.StatusForbidden)
 			return
 		}
 		block := &pem.Block{Type: "CERTIFICATE", Bytes: c.cert}
@@ -89,7 +89,7 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = json.Unmarshal(body, &ask)
 		public, err := x509.ParsePKIXPublicKey(ask.PublicKey)
 		if err != nil {
-			w.WriteHeader(400)
+			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
 		c.users["ST$a.b.c"] = public.(*rsa.PublicKey)
@@ -102,7 +102,7 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		data, _ := base64.StdEncoding.DecodeString(in.Ciphertext)
 		plain, err := c.key.Decrypt(r.Context(), seal.Blob{KeyID: "1", Data: data})
 		if err != nil || in.KeyID != "k" {
-			w.WriteHeader(400)
+			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
 		_ = json.NewEncoder(w).Encode(answer{Plaintext: base64.StdEncoding.EncodeToString(plain)})

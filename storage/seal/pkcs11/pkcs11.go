@@ -147,8 +147,7 @@ func (w *wrapper) exchange(ctx context.Context, q Request, a *Answer) error {
 		return nil
 	case <-ctx.Done():
 		p.kill()
-		<-done // it ends with the program
-		return fmt.Errorf("the token does not answer: %w", ctx.Err())
+		return errors.Join(fmt.Errorf("the token does not answer: %w", ctx.Err()), <-done) // which ends with the program
 	}
 }
 

@@ -2,6 +2,8 @@ package transit
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -55,8 +57,11 @@ func (w *wrapper) renewToken() (time.Duration, error) {
 		TTL       int64 `json:"ttl"`    // seconds
 		Period    int64 `json:"period"` // seconds
 	}
-	if a == nil || json.Unmarshal(a.Data, &token) != nil {
-		return renewAgain, nil
+	if a == nil {
+		return 0, errors.New("the server says nothing about the token: is the address that of a Fastness or Vault?")
+	}
+	if err := json.Unmarshal(a.Data, &token); err != nil {
+		return 0, fmt.Errorf("read what the server says about the token: %w", err)
 	}
 	if token.TTL == 0 {
 		return 0, nil // a root token, or one without an end
