@@ -138,7 +138,7 @@ func (c *Call) decode(p *plan, v reflect.Value, how decoding) error {
 		}
 	}
 	if !p.free || p.hasJSON {
-		if err := eachField(c.Body, take); err != nil {
+		if err := EachField(c.Body, take); err != nil {
 			return err
 		}
 	}
@@ -235,7 +235,7 @@ func (r *RouteInfo) Fields() []Field {
 
 // eachField gives the top-level fields of a JSON object, values unparsed. The
 // body was validated at the edge; nil and null are empty objects.
-func eachField(body json.RawMessage, f func(name string, raw json.RawMessage) error) error {
+func EachField(body json.RawMessage, f func(name string, raw json.RawMessage) error) error {
 	i := skipSpace(body, 0)
 	if i == len(body) || body[i] == 'n' {
 		return nil
@@ -263,6 +263,26 @@ func eachField(body json.RawMessage, f func(name string, raw json.RawMessage) er
 		}
 	}
 	return nil
+}
+
+// EachItem gives the items of a JSON array, unparsed. The JSON must be valid; it
+// gives false when it is no array.
+func EachItem(list json.RawMessage, f func(raw json.RawMessage) error) (bool, error) {
+	i := skipSpace(list, 0)
+	if i == len(list) || list[i] != '[' {
+		return false, nil
+	}
+	for i = skipSpace(list, i+1); i < len(list) && list[i] != ']'; {
+		end := skipValue(list, i)
+		if err := f(list[i:end]); err != nil {
+			return true, err
+		}
+		i = skipSpace(list, end)
+		if i < len(list) && list[i] == ',' {
+			i = skipSpace(list, i+1)
+		}
+	}
+	return true, nil
 }
 
 func skipSpace(b []byte, i int) int {
