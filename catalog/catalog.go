@@ -10,12 +10,14 @@ import (
 	"github.com/fastness-dev/fastness/auth/userpass"
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/secrets/kv"
+	"github.com/fastness-dev/fastness/secrets/transit"
 )
 
 // Engines are all engines and auth methods that can be mounted.
 func Engines() []engine.Type {
 	return slices.Concat(
 		kv.Types(),
+		transit.Types(),
 		approle.Types(),
 		userpass.Types(),
 	)
