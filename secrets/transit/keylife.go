@@ -193,8 +193,6 @@ func (e *Engine) trim(tx engine.Tx, req trimRequest) (*description, error) {
 		return nil, engine.Bad("minimum available version should be positive")
 	case n < k.MinAvailable:
 		return nil, engine.Bad("minimum available version cannot be decremented")
-	case n > k.Latest:
-		return nil, engine.Bad("minimum available version cannot be greater than the latest key version")
 	case k.MinEncrypt == 0:
 		return nil, engine.Bad("minimum available version cannot be set when minimum encryption version is not set")
 	case n > k.MinEncrypt:
