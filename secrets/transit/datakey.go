@@ -50,7 +50,7 @@ func (e *Engine) dataKey(v engine.View, req dataKeyRequest) (*dataKeyAnswer, err
 	if k.wears() && e.counted(1) {
 		return nil, engine.ErrMustWrite
 	}
-	return req.draw(v, k)
+	return req.draw(v, k, false)
 }
 
 func (e *Engine) dataKeyWriting(tx engine.Tx, req dataKeyRequest) (*dataKeyAnswer, error) {
@@ -61,11 +61,11 @@ func (e *Engine) dataKeyWriting(tx engine.Tx, req dataKeyRequest) (*dataKeyAnswe
 	if k, err = e.count(tx, req.Name, k, req.KeyVersion); err != nil {
 		return nil, err
 	}
-	return req.draw(tx, k)
+	return req.draw(tx, k, true)
 }
 
-func (req *dataKeyRequest) draw(v engine.View, k *key) (*dataKeyAnswer, error) {
-	u := user{v: v, k: k, padding: req.Padding}
+func (req *dataKeyRequest) draw(v engine.View, k *key, counted bool) (*dataKeyAnswer, error) {
+	u := user{v: v, k: k, padding: req.Padding, counted: counted}
 	context, o, err := u.ready(&item{context: req.Context, nonce: req.Nonce, data: req.Data})
 	if err != nil {
 		return nil, err

@@ -89,7 +89,7 @@ func (e *Engine) encrypt(v engine.View, req cipherRequest) (*engine.Answer, erro
 	if k.wears() && e.counted(len(items)) {
 		return nil, engine.ErrMustWrite
 	}
-	return req.encryptAll(v, k, items)
+	return req.encryptAll(v, k, items, false)
 }
 
 // encryptWriting makes a missing key, or counts what an existing one was used
@@ -105,16 +105,15 @@ func (e *Engine) encryptWriting(tx engine.Tx, req cipherRequest) (*engine.Answer
 		return nil, fmt.Errorf("read key: %w", err)
 	case k == nil:
 		k, err = req.upsert(tx, items)
+	case k.SoftDeleted:
+		return nil, engine.Bad("key %s is soft-deleted; it can be restored", req.Name)
 	default:
-		k, err = e.count(tx, req.Name, k, req.KeyVersion)
+		k, err = e.count(tx, req.Name, k, items[0].version)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if k.SoftDeleted {
-		return nil, engine.Bad("key %s is soft-deleted; it can be restored", req.Name)
-	}
-	return req.encryptAll(tx, k, items)
+	return req.encryptAll(tx, k, items, true)
 }
 
 // upsert makes the key of a request to encrypt.
@@ -141,11 +140,11 @@ func (req *cipherRequest) upsert(tx engine.Tx, items []item) (*key, error) {
 }
 
 // encryptAll encrypts items with a key.
-func (req *cipherRequest) encryptAll(v engine.View, k *key, items []item) (*engine.Answer, error) {
+func (req *cipherRequest) encryptAll(v engine.View, k *key, items []item, counted bool) (*engine.Answer, error) {
 	if !k.kind().encrypts {
 		return nil, engine.Bad("message encryption not supported for key type %s", k.Type)
 	}
-	u := user{v: v, k: k, padding: req.Padding}
+	u := user{v: v, k: k, padding: req.Padding, counted: counted}
 	if !req.batch() {
 		return single(u.encrypt(&items[0]))
 	}
@@ -208,7 +207,7 @@ func (e *Engine) rewrap(v engine.View, req cipherRequest) (*engine.Answer, error
 	if k.wears() && e.counted(len(items)) {
 		return nil, engine.ErrMustWrite
 	}
-	return req.rewrapAll(v, k, items)
+	return req.rewrapAll(v, k, items, false)
 }
 
 func (e *Engine) rewrapWriting(tx engine.Tx, req cipherRequest) (*engine.Answer, error) {
@@ -220,17 +219,18 @@ func (e *Engine) rewrapWriting(tx engine.Tx, req cipherRequest) (*engine.Answer,
 	if err != nil {
 		return nil, err
 	}
-	if k, err = e.count(tx, req.Name, k, req.KeyVersion); err != nil {
+	if k, err = e.count(tx, req.Name, k, items[0].version); err != nil {
 		return nil, err
 	}
-	return req.rewrapAll(tx, k, items)
+	return req.rewrapAll(tx, k, items, true)
 }
 
-func (req *cipherRequest) rewrapAll(v engine.View, k *key, items []item) (*engine.Answer, error) {
+func (req *cipherRequest) rewrapAll(v engine.View, k *key, items []item, counted bool) (*engine.Answer, error) {
 	u, err := decrypter(v, k, req.Padding)
 	if err != nil {
 		return nil, err
 	}
+	u.counted = counted
 	one := func(it *item) outcome {
 		o := u.decrypt(it)
 		if o.err != "" || o.other != nil {
@@ -256,6 +256,7 @@ type user struct {
 	k       *key
 	padding string
 	also    []string // prefixes besides Vault's
+	counted bool     // its uses are, so that a version that ends with them may serve
 }
 
 func (u *user) options(data []byte) (sealOptions, error) {
@@ -310,8 +311,8 @@ func (u *user) seal(asked int, context []byte, o sealOptions, plaintext []byte) 
 	if err != nil {
 		return nil, 0, err
 	}
-	if e.Worn {
-		return nil, 0, engine.Bad("version %d of the key has encrypted as often as it may", n)
+	if e.Worn && !u.counted {
+		return nil, 0, worn(n)
 	}
 	s, err := u.k.sealer(e, context)
 	if err != nil {

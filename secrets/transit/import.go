@@ -30,13 +30,13 @@ const wrappingBits = 4096
 
 // wrapping is the key that imports are wrapped for. It is made when it is first
 // asked for.
-func wrapping(tx engine.Tx) (*rsa.PrivateKey, error) {
+func (e *Engine) wrapping(tx engine.Tx) (*rsa.PrivateKey, error) {
 	der, err := tx.Get(wrappingPath)
 	if err != nil {
 		return nil, fmt.Errorf("read wrapping key: %w", err)
 	}
 	if der == nil {
-		k, err := rsa.GenerateKey(rand.Reader, wrappingBits)
+		k, err := rsa.GenerateKey(rand.Reader, e.wrappingBits)
 		if err != nil {
 			return nil, fmt.Errorf("generate wrapping key: %w", err)
 		}
@@ -54,8 +54,8 @@ type wrappingAnswer struct {
 	Public string `json:"public_key"`
 }
 
-func (*Engine) wrappingKey(tx engine.Tx, _ engine.None) (*wrappingAnswer, error) {
-	k, err := wrapping(tx)
+func (e *Engine) wrappingKey(tx engine.Tx, _ engine.None) (*wrappingAnswer, error) {
+	k, err := e.wrapping(tx)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +97,7 @@ func (e *Engine) importKey(tx engine.Tx, req importRequest) (engine.None, error)
 	case old != nil:
 		return engine.None{}, engine.Bad("the import path cannot be used with an existing key; use import-version to rotate an existing imported key")
 	}
-	m, err := imported(tx, kind, req.Ciphertext, req.Public, req.Hash)
+	m, err := e.imported(tx, kind, req.Ciphertext, req.Public, req.Hash)
 	if err != nil {
 		return engine.None{}, err
 	}
@@ -113,7 +113,7 @@ func (e *Engine) importKey(tx engine.Tx, req importRequest) (engine.None, error)
 }
 
 // imported reads the material of a request to import.
-func imported(tx engine.Tx, kind *kind, ciphertext, public, hash string) (material, error) {
+func (e *Engine) imported(tx engine.Tx, kind *kind, ciphertext, public, hash string) (material, error) {
 	h, ok := oaepHash(hash)
 	if !ok {
 		return material{}, engine.Bad("unknown hash function: %s", hash)
@@ -128,10 +128,10 @@ func imported(tx engine.Tx, kind *kind, ciphertext, public, hash string) (materi
 	if err != nil {
 		return material{}, err
 	}
-	if len(wrapped) <= wrappingBits/8 {
+	if len(wrapped) <= e.wrappingBits/8 {
 		return material{}, engine.Bad("provided ciphertext is too short")
 	}
-	w, err := wrapping(tx)
+	w, err := e.wrapping(tx)
 	if err != nil {
 		return material{}, err
 	}
@@ -189,7 +189,7 @@ func (e *Engine) importVersion(tx engine.Tx, req importVersionRequest) (engine.N
 	if !k.Imported {
 		return engine.None{}, engine.Bad("the import_version endpoint can only be used with an imported key")
 	}
-	m, err := imported(tx, k.kind(), req.Ciphertext, req.Public, req.Hash)
+	m, err := e.imported(tx, k.kind(), req.Ciphertext, req.Public, req.Hash)
 	switch {
 	case err != nil:
 		return engine.None{}, err

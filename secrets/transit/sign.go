@@ -102,6 +102,7 @@ type signRequest struct {
 	Signature    *string         `json:"signature" doc:"Signature to verify."`
 	HMAC         *string         `json:"hmac" doc:"HMAC to verify."`
 	CMAC         *string         `json:"cmac" doc:"CMAC to verify."`
+	MACLength    int             `json:"mac_length" default:"16" doc:"Length of the CMAC in bytes."`
 	Batch        json.RawMessage `json:"batch_input" doc:"Items to work on, in place of one."`
 	Partial      int             `json:"partial_failure_response_code" doc:"Status of an answer of which some items failed."`
 }

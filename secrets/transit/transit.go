@@ -44,6 +44,8 @@ type Engine struct {
 	counted func(n int) bool
 	every   uint64
 	limit   uint64
+	// wrappingBits is the length of the key that imports are wrapped for.
+	wrappingBits int
 }
 
 // Types are the engine's types.

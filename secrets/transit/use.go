@@ -25,11 +25,19 @@ const (
 func (k *key) wears() bool { return !k.Derived && k.kind().wears }
 
 // count notes uses of a version, and has the key rotate or the version end when
-// there were enough. It returns the key as it then is.
+// there were enough. It returns the key as it then is; the request that was
+// counted is still served.
 func (e *Engine) count(tx engine.Tx, name string, k *key, asked int) (*key, error) {
 	n, err := k.toUse(asked, "encryption")
 	if err != nil || !k.wears() {
-		return k, err
+		return k, nil // the item is told of its version
+	}
+	v, err := k.version(tx, n)
+	switch {
+	case err != nil:
+		return nil, err
+	case v.Worn:
+		return nil, worn(n)
 	}
 	path := "u/" + rowName(k.ID, n)
 	row, err := tx.Get(path)
@@ -42,17 +50,15 @@ func (e *Engine) count(tx engine.Tx, name string, k *key, asked int) (*key, erro
 	}
 	tx.PutUnlisted(path, binary.BigEndian.AppendUint64(nil, uses))
 	switch {
-	case uses < e.limit:
-		return k, nil
-	case n == k.Latest && (!k.Imported || k.Rotatable):
+	case uses >= e.limit && n == k.Latest && k.mayRotate():
 		k = k.clone()
 		return k, e.rotateKey(tx, name, k)
 	case uses < 2*e.limit:
 		return k, nil
 	}
-	old, err := k.version(tx, n)
-	if err != nil {
-		return nil, err
-	}
-	return k, k.putVersion(tx, n, &version{Created: old.Created, Secret: old.Secret, Public: old.Public, HMAC: old.HMAC, Chain: old.Chain, Worn: true})
+	return k, k.putVersion(tx, n, &version{Created: v.Created, Secret: v.Secret, Public: v.Public, HMAC: v.HMAC, Chain: v.Chain, Worn: true})
+}
+
+func worn(n int) error {
+	return engine.Bad("version %d of the key has encrypted as often as it may", n)
 }

@@ -67,6 +67,9 @@ func (req *signRequest) verifier(v engine.View, proof string) (func(*item) outco
 		}
 		return func(it *item) outcome { return verifyHMAC(v, k, h, it) }, nil
 	case "cmac":
+		if err := checkLength(req.MACLength); err != nil {
+			return nil, err
+		}
 		k, err := find(v, req.Name, noKey)
 		if err != nil {
 			return nil, err
@@ -74,7 +77,7 @@ func (req *signRequest) verifier(v engine.View, proof string) (func(*item) outco
 		if !k.kind().macs {
 			return nil, engine.Bad("key type %s does not support CMAC", k.Type)
 		}
-		return func(it *item) outcome { return verifyCMAC(v, k, it) }, nil
+		return func(it *item) outcome { return verifyCMAC(v, k, req.MACLength, it) }, nil
 	}
 	o, err := req.options()
 	if err != nil {
