@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/internal/keywrap"
 )
 
 type exportRequest struct {
@@ -162,7 +163,7 @@ type wrappedRequest struct {
 }
 
 func (*Engine) exportWrapped(v engine.View, req wrappedRequest) (*exportAnswer, error) {
-	h, ok := oaepHash(req.Hash)
+	h, ok := keywrap.Hash(req.Hash)
 	if !ok {
 		return nil, engine.Bad("unknown hash function: %s", req.Hash)
 	}
@@ -194,7 +195,7 @@ func (*Engine) exportWrapped(v engine.View, req wrappedRequest) (*exportAnswer, 
 		if err != nil {
 			return "", err
 		}
-		b, err := wrapFor(public.public, h, secret)
+		b, err := keywrap.For(public.public, h, secret)
 		return base64.StdEncoding.EncodeToString(b), err
 	})
 }

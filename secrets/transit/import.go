@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/internal/keywrap"
 )
 
 func materialRoutes() engine.Routes[Engine] {
@@ -114,7 +115,7 @@ func (e *Engine) importKey(tx engine.Tx, req importRequest) (engine.None, error)
 
 // imported reads the material of a request to import.
 func (e *Engine) imported(tx engine.Tx, kind *kind, ciphertext, public, hash string) (material, error) {
-	h, ok := oaepHash(hash)
+	h, ok := keywrap.Hash(hash)
 	if !ok {
 		return material{}, engine.Bad("unknown hash function: %s", hash)
 	}
@@ -135,7 +136,7 @@ func (e *Engine) imported(tx engine.Tx, kind *kind, ciphertext, public, hash str
 	if err != nil {
 		return material{}, err
 	}
-	secret, err := unwrapWith(w, h, wrapped)
+	secret, err := keywrap.Open(w, h, wrapped)
 	if err != nil {
 		return material{}, engine.Bad("%s", err)
 	}

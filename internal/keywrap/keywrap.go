@@ -1,4 +1,9 @@
-package transit
+// Package keywrap wraps keys for other servers, as Vault's import takes them: an
+// AES key of this moment, encrypted with RSA-OAEP, and behind it the secret,
+// wrapped with that by AES-KWP (RFC 5649).
+//
+// It promises that what was wrapped is unwrapped whole or not at all.
+package keywrap
 
 import (
 	"crypto"
@@ -11,14 +16,15 @@ import (
 	"fmt"
 )
 
-var errUnwrap = errors.New("the wrapped key cannot be unwrapped")
+// ErrUnwrap says that something was not wrapped with this key.
+var ErrUnwrap = errors.New("the wrapped key cannot be unwrapped")
 
 // kwpHead is what AES-KWP puts before what it wraps, and its length in bits 32
 // to 63.
 const kwpHead = 0xA65959A6
 
-// wrapKey is AES key wrap with padding (RFC 5649).
-func wrapKey(kek, secret []byte) ([]byte, error) {
+// Wrap is AES key wrap with padding (RFC 5649).
+func Wrap(kek, secret []byte) ([]byte, error) {
 	c, err := aes.NewCipher(kek)
 	if err != nil {
 		return nil, err
@@ -47,14 +53,14 @@ func wrapKey(kek, secret []byte) ([]byte, error) {
 	return out, nil
 }
 
-// unwrapKey undoes wrapKey, or says that nothing was wrapped with this key.
-func unwrapKey(kek, wrapped []byte) ([]byte, error) {
+// Unwrap undoes Wrap, or says that nothing was wrapped with this key.
+func Unwrap(kek, wrapped []byte) ([]byte, error) {
 	c, err := aes.NewCipher(kek)
 	if err != nil {
 		return nil, err
 	}
 	if len(wrapped) < 16 || len(wrapped)%8 != 0 {
-		return nil, errUnwrap
+		return nil, ErrUnwrap
 	}
 	n := len(wrapped)/8 - 1
 	out := append([]byte(nil), wrapped...)
@@ -84,17 +90,17 @@ func unpadded(b []byte) ([]byte, error) {
 	size := int(binary.BigEndian.Uint32(b[4:8]))
 	room := len(b) - 8
 	if subtle.ConstantTimeCompare(b[:4], head[:]) != 1 || size > room || size <= room-8 {
-		return nil, errUnwrap
+		return nil, ErrUnwrap
 	}
 	var zero [8]byte
 	if subtle.ConstantTimeCompare(b[8+size:], zero[:room-size]) != 1 {
-		return nil, errUnwrap
+		return nil, ErrUnwrap
 	}
 	return b[8 : 8+size], nil
 }
 
-// oaepHash is the hash of OAEP by the names that imports use.
-func oaepHash(name string) (crypto.Hash, bool) {
+// Hash is the hash of OAEP by the names that imports use.
+func Hash(name string) (crypto.Hash, bool) {
 	switch name {
 	case "", "SHA256":
 		return crypto.SHA256, true
@@ -110,24 +116,24 @@ func oaepHash(name string) (crypto.Hash, bool) {
 	return 0, false
 }
 
-// wrapFor is what import takes: an AES key of this moment, for an RSA key, and
+// For is what import takes: an AES key of this moment, for an RSA key, and
 // behind it the secret, wrapped with that.
-func wrapFor(to *rsa.PublicKey, h crypto.Hash, secret []byte) ([]byte, error) {
+func For(to *rsa.PublicKey, h crypto.Hash, secret []byte) ([]byte, error) {
 	ephemeral := make([]byte, 32)
 	rand.Read(ephemeral)
 	first, err := rsa.EncryptOAEP(h.New(), rand.Reader, to, ephemeral, nil)
 	if err != nil {
 		return nil, fmt.Errorf("wrap the ephemeral key: %w", err)
 	}
-	second, err := wrapKey(ephemeral, secret)
+	second, err := Wrap(ephemeral, secret)
 	if err != nil {
 		return nil, fmt.Errorf("wrap the key: %w", err)
 	}
 	return append(first, second...), nil
 }
 
-// unwrapWith undoes wrapFor.
-func unwrapWith(k *rsa.PrivateKey, h crypto.Hash, wrapped []byte) ([]byte, error) {
+// Open undoes For.
+func Open(k *rsa.PrivateKey, h crypto.Hash, wrapped []byte) ([]byte, error) {
 	n := k.Size()
 	if len(wrapped) <= n {
 		return nil, errors.New("provided ciphertext is too short")
@@ -137,7 +143,7 @@ func unwrapWith(k *rsa.PrivateKey, h crypto.Hash, wrapped []byte) ([]byte, error
 		return nil, err
 	}
 	if len(ephemeral) != 32 {
-		return nil, errUnwrap
+		return nil, ErrUnwrap
 	}
-	return unwrapKey(ephemeral, wrapped[n:])
+	return Unwrap(ephemeral, wrapped[n:])
 }
