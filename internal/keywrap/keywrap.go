@@ -14,6 +14,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	_ "crypto/sha1" // what Hash names
+	_ "crypto/sha256"
+	_ "crypto/sha512"
 )
 
 // ErrUnwrap says that something was not wrapped with this key.

@@ -55,7 +55,7 @@ func Types() []engine.Type { return []engine.Type{spec(sampled(countEvery)).Type
 func sampled(every uint32) *Engine {
 	return &Engine{
 		counted: func(n int) bool { return uint64(rand.Uint32N(every)) < uint64(max(n, 0)) },
-		every:   uint64(every), limit: rotateAfter,
+		every:   uint64(every), limit: rotateAfter, wrappingBits: wrappingBits,
 	}
 }
 
