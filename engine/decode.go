@@ -36,7 +36,8 @@ type field struct {
 	Secret    bool
 	Path      bool
 	All       bool
-	omitEmpty bool // of the json tag: not shown when zero
+	omitEmpty bool            // of the json tag: not shown when zero
+	preset    json.RawMessage // Default, as a request would spell it
 	index     []int
 	typ       reflect.Type
 }
@@ -86,6 +87,9 @@ func (p *plan) collect(t reflect.Type, at []int) {
 				continue
 			}
 			p.hasJSON = true
+		}
+		if f.Default != "" {
+			f.preset, _ = json.Marshal(f.Default) // a text always encodes
 		}
 		if !f.All && !convertible(sf.Type) {
 			panic(fmt.Sprintf("engine: field %s.%s has type %s, which no request can fill", t, sf.Name, sf.Type))
@@ -163,11 +167,7 @@ func (c *Call) decode(p *plan, v reflect.Value, how decoding) error {
 			return Bad("missing %s", f.Name)
 		}
 		if f.Default != "" {
-			raw, err := json.Marshal(f.Default)
-			if err != nil {
-				return err
-			}
-			if err := convert(v.FieldByIndex(f.index), raw); err != nil {
+			if err := convert(v.FieldByIndex(f.index), f.preset); err != nil {
 				return fmt.Errorf("default of %s: %w", f.Name, err)
 			}
 		}
