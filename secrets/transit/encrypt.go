@@ -257,6 +257,18 @@ type user struct {
 	padding string
 	also    []string // prefixes besides Vault's
 	counted bool     // its uses are, so that a version that ends with them may serve
+	n       int      // of the version looked up last, which most items of a batch share
+	last    *version
+}
+
+func (u *user) version(n int) (e *version, err error) {
+	if u.last == nil || u.n != n {
+		if e, err = u.k.version(u.v, n); err != nil {
+			return nil, err
+		}
+		u.n, u.last = n, e
+	}
+	return u.last, nil
 }
 
 func (u *user) options(data []byte) (sealOptions, error) {
@@ -307,7 +319,7 @@ func (u *user) seal(asked int, context []byte, o sealOptions, plaintext []byte) 
 	if n, err = u.k.toUse(asked, "encryption"); err != nil {
 		return nil, 0, err
 	}
-	e, err := u.k.version(u.v, n)
+	e, err := u.version(n)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -341,7 +353,7 @@ func (u *user) decrypt(it *item) outcome {
 	if err != nil {
 		return outcome{err: "invalid ciphertext: could not decode base64"}
 	}
-	e, err := u.k.version(u.v, n)
+	e, err := u.version(n)
 	if err != nil {
 		return failed(err)
 	}
