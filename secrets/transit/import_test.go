@@ -141,3 +141,33 @@ func TestBYOK(t *testing.T) {
 	ask(t, from, 400, engine.OpRead, "byok-export/there/closed", "")
 	ask(t, from, 400, engine.OpRead, "byok-export/ed25519/aes256-gcm96", "")
 }
+
+// A convergent ciphertext is Vault's third version: HKDF of the context gives a
+// key for encryption and one for nonces. What is expected was computed by other
+// software.
+func TestConvergentFormat(t *testing.T) {
+	key := make([]byte, 32)
+	for i := range key {
+		key[i] = byte(i)
+	}
+	for _, c := range []struct {
+		size int
+		want string
+	}{
+		{32, "9944a0becf0d1cec6316c12971b05814deaedd695a7f2cd695adcb409aa4d7251083cc0dee227d"},
+		{16, "89888b8dc94f3a9ed8be7aa07b587710ca840cb06af39b669efbdb7fbe1056f831e67fd5b05515"},
+	} {
+		f := symmetric{size: c.size, aead: newGCM}
+		m, err := f.derive(material{Secret: key[:c.size]}, []byte("context"), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := convergentOf(f, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.seal(sealOptions{}, []byte("hello world")); err != nil || hex.EncodeToString(got) != c.want {
+			t.Errorf("%d bytes: %x, %v", c.size, got, err)
+		}
+	}
+}
