@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -58,7 +59,8 @@ func runSOPS(t *testing.T, s *target.Server, dir string, command ...string) []by
 	return out
 }
 
-// buildSOPS builds the version that sops/go.mod pins, once.
+// buildSOPS builds the version that sops/go.mod pins, once. That may take longer
+// than any other step, so nothing but the test's own end bounds it.
 func buildSOPS(t *testing.T) string {
 	t.Helper()
 	pins, err := os.ReadFile("sops/go.mod")
@@ -76,7 +78,9 @@ func buildSOPS(t *testing.T) string {
 	}
 	defer os.RemoveAll(dir)
 	fresh := filepath.Join(dir, "sops")
-	if out, err := output(t, "sops", []string{"go", "build", "-o", fresh, "github.com/getsops/sops/v3/cmd/sops"}, []string{"CGO_ENABLED=0"}); err != nil {
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", fresh, "github.com/getsops/sops/v3/cmd/sops")
+	build.Dir, build.Env = "sops", append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build SOPS: %v\n%s", err, out)
 	}
 	if err := os.Rename(fresh, binary); err != nil {
