@@ -15,7 +15,7 @@ import (
 	"errors"
 	"fmt"
 
-	_ "crypto/sha1" // what Hash names
+	_ "crypto/sha1" //nolint:gosec // what Hash names: OAEP does not need it to resist collisions
 	_ "crypto/sha256"
 	_ "crypto/sha512"
 )

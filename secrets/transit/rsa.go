@@ -118,7 +118,7 @@ func (k *rivestKey) seal(o sealOptions, plaintext []byte) ([]byte, error) {
 	var b []byte
 	var err error
 	if o.pkcs1 {
-		b, err = rsa.EncryptPKCS1v15(rand.Reader, k.public, plaintext)
+		b, err = rsa.EncryptPKCS1v15(rand.Reader, k.public, plaintext) //nolint:staticcheck // the caller chose it
 	} else {
 		b, err = rsa.EncryptOAEP(sha256.New(), rand.Reader, k.public, plaintext, nil)
 	}
@@ -138,7 +138,7 @@ func (k *rivestKey) open(o sealOptions, ciphertext []byte) ([]byte, error) {
 	var b []byte
 	var err error
 	if o.pkcs1 {
-		b, err = rsa.DecryptPKCS1v15(nil, k.private, ciphertext)
+		b, err = rsa.DecryptPKCS1v15(nil, k.private, ciphertext) //nolint:staticcheck // the caller chose it
 	} else {
 		b, err = rsa.DecryptOAEP(sha256.New(), nil, k.private, ciphertext, nil)
 	}

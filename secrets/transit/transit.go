@@ -54,8 +54,10 @@ func Types() []engine.Type { return []engine.Type{spec(sampled(countEvery)).Type
 // sampled is an engine that counts one of every so many encryptions.
 func sampled(every uint32) *Engine {
 	return &Engine{
-		counted: func(n int) bool { return uint64(rand.Uint32N(every)) < uint64(max(n, 0)) },
-		every:   uint64(every), limit: rotateAfter, wrappingBits: wrappingBits,
+		counted: func(n int) bool {
+			return uint64(rand.Uint32N(every)) < uint64(max(n, 0)) //nolint:gosec // a sample, and no secret
+		},
+		every: uint64(every), limit: rotateAfter, wrappingBits: wrappingBits,
 	}
 }
 

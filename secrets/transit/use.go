@@ -28,8 +28,8 @@ func (k *key) wears() bool { return !k.Derived && k.kind().wears }
 // there were enough. It returns the key as it then is; the request that was
 // counted is still served.
 func (e *Engine) count(tx engine.Tx, name string, k *key, asked int) (*key, error) {
-	n, err := k.toUse(asked, "encryption")
-	if err != nil || !k.wears() {
+	n, unusable := k.toUse(asked, "encryption")
+	if unusable != nil || !k.wears() {
 		return k, nil // the item is told of its version
 	}
 	v, err := k.version(tx, n)
