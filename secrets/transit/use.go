@@ -30,7 +30,7 @@ func (k *key) wears() bool { return !k.Derived && k.kind().wears }
 func (e *Engine) count(tx engine.Tx, name string, k *key, asked int) (*key, error) {
 	n, unusable := k.toUse(asked, "encryption")
 	if unusable != nil || !k.wears() {
-		return k, nil // the item is told of its version
+		return k, nil //nolint:nilerr // the item is told of its version
 	}
 	v, err := k.version(tx, n)
 	switch {

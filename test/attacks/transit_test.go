@@ -89,3 +89,18 @@ func TestCVE_2026_55776_NoSettingsKillTheServer(t *testing.T) {
 	w.must(200, "POST", "transit/keys/rsa", `{"type":"rsa-2048"}`)
 	w.must(200, "POST", "transit/encrypt/rsa", `{"plaintext":"YQ=="}`)
 }
+
+// A sealed server uses no key, whatever of it was in memory; unsealed, it has
+// them all.
+func TestSealedServerUsesNoKey(t *testing.T) {
+	w := transit(t)
+	a := w.must(200, "POST", "transit/encrypt/k", `{"plaintext":"YQ=="}`)
+	var sealed struct{ Ciphertext string }
+	if err := json.Unmarshal(a.Data, &sealed); err != nil {
+		t.Fatal(err)
+	}
+	w.s.System().Seal()
+	w.must(503, "POST", "transit/decrypt/k", `{"ciphertext":"`+sealed.Ciphertext+`"}`)
+	w.reseal()
+	w.must(200, "POST", "transit/decrypt/k", `{"ciphertext":"`+sealed.Ciphertext+`"}`)
+}
