@@ -10,6 +10,7 @@ import (
 	"github.com/fastness-dev/fastness/auth/userpass"
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/secrets/kv"
+	"github.com/fastness-dev/fastness/secrets/transit"
 	"github.com/fastness-dev/fastness/storage/seal"
 	"github.com/fastness-dev/fastness/storage/seal/alicloudkms"
 	"github.com/fastness-dev/fastness/storage/seal/awskms"
@@ -19,13 +20,14 @@ import (
 	"github.com/fastness-dev/fastness/storage/seal/pkcs11"
 	"github.com/fastness-dev/fastness/storage/seal/static"
 	"github.com/fastness-dev/fastness/storage/seal/tpm"
-	"github.com/fastness-dev/fastness/storage/seal/transit"
+	transitseal "github.com/fastness-dev/fastness/storage/seal/transit"
 )
 
 // Engines are all engines and auth methods that can be mounted.
 func Engines() []engine.Type {
 	return slices.Concat(
 		kv.Types(),
+		transit.Types(),
 		approle.Types(),
 		userpass.Types(),
 	)
@@ -42,6 +44,6 @@ func Seals() []seal.Kind {
 		pkcs11.Kind(),
 		static.Kind(),
 		tpm.Kind(),
-		transit.Kind(),
+		transitseal.Kind(),
 	}
 }

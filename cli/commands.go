@@ -58,6 +58,11 @@ func commands() []command {
 		{"kv metadata patch", "KEY", "Set some of a key's settings", answer, bindKVMetadataPatch},
 		{"kv metadata delete", "KEY", "Delete a key with all its versions", acts, bindKVMetadataDelete},
 
+		{"transit import", "PATH KEY [OPTIONS K=V...]", "Import a key into transit, wrapped", acts, bindTransitImport},
+		{"transit import-version", "PATH KEY [OPTIONS K=V...]", "Import a version of an imported key, wrapped", acts, bindTransitImportVersion},
+		{"transit encrypt-file", "PATH FILE", "Encrypt a file of any size with a data key", acts, bindTransitEncryptFile},
+		{"transit decrypt-file", "FILE", "Decrypt a file that encrypt-file made", acts, bindTransitDecryptFile},
+
 		{"token create", "", "Make a token", answer, bindTokenCreate},
 		{"token lookup", "[TOKEN | ACCESSOR]", "Show a token", answer, bindTokenLookup},
 		{"token renew", "[TOKEN]", "Make a token last longer", answer, bindTokenRenew},

@@ -110,6 +110,8 @@ func groupShort(group string) string {
 		return "Work with key/value secrets"
 	case "kv metadata":
 		return "Work with a key's metadata"
+	case "transit":
+		return "Bring keys to transit, and encrypt files"
 	case "token":
 		return "Work with tokens"
 	case "secrets":

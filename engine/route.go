@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"reflect"
 	"slices"
 	"strings"
@@ -187,6 +188,21 @@ func List[E, Req any](pattern string, f func(*E, View, Req) (Keys, error)) Route
 func Compute[E, Req, Resp any](pattern string, f func(*E, View, Req) (Resp, error)) Route[E] {
 	return route(pattern, storage.ReadOnly, []Op{OpWrite}, func(e *E, c *Call, req Req) (Resp, error) {
 		return f(e, reader{c}, req)
+	})
+}
+
+// ComputeOr is Compute for what now and then has to write: when compute answers
+// ErrMustWrite, write runs in its place, in a transaction on the active node.
+func ComputeOr[E, Req, Resp any](pattern string, compute func(*E, View, Req) (Resp, error), write func(*E, Tx, Req) (Resp, error)) Route[E] {
+	return route(pattern, storage.ReadOnly, []Op{OpWrite}, func(e *E, c *Call, req Req) (Resp, error) {
+		resp, err := compute(e, reader{c}, req)
+		switch {
+		case !errors.Is(err, ErrMustWrite):
+			return resp, err
+		case c.Whole.Mode() == storage.ReadOnly:
+			return resp, storage.ErrUpgrade
+		}
+		return write(e, c, req)
 	})
 }
 
