@@ -43,6 +43,7 @@ type commits struct {
 	recent  []write           // in order of seq
 	held    int               // keys in recent
 	wake    chan struct{}
+	paused  error // why nothing is given a place for now
 	stopped error
 }
 
@@ -225,6 +226,9 @@ func (c *commits) place(tx *Tx, w write, ops []byte, fresh []freshRow) (*group, 
 	defer c.mu.Unlock()
 	if c.stopped != nil {
 		return nil, c.stopped
+	}
+	if c.paused != nil {
+		return nil, c.paused
 	}
 	if with := c.conflict(tx); with != nil {
 		return nil, &conflict{with}

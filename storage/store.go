@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,9 @@ type Options struct {
 	Sealer Sealer
 	// CacheBytes bounds the opened rows kept in memory; 0 is 32 MiB.
 	CacheBytes int
+	// Staged opens a stream of rows that an entry names, to replace all rows by.
+	// Without it there is no [Store.Replace].
+	Staged func(name string) (io.ReadCloser, error)
 	// Logger gets what no caller can be told; nil discards it.
 	Logger *slog.Logger
 }
@@ -28,6 +32,7 @@ type Store struct {
 	log    Log
 	sealer Sealer
 	logger *slog.Logger
+	staged func(name string) (io.ReadCloser, error)
 	cache  *rowCache
 	node   uint64 // random per process: whose entries are ours
 
@@ -40,6 +45,7 @@ type Store struct {
 	commits  commits
 	touched  sync.Map // Range key (8 bytes as uint64) -> *atomic.Uint64, index of the last change
 	watch    watchers
+	replaced replacement
 	retries  atomic.Uint64
 	closed   chan struct{}
 	stopping sync.Once
@@ -74,7 +80,7 @@ func Open(o Options) (*Store, error) {
 		return nil, fmt.Errorf("draw node id: %w", err)
 	}
 	s := &Store{
-		state: o.State, log: o.Log, sealer: o.Sealer, logger: o.Logger,
+		state: o.State, log: o.Log, sealer: o.Sealer, logger: o.Logger, staged: o.Staged,
 		node: binary.BigEndian.Uint64(id[:]), closed: make(chan struct{}),
 	}
 	s.cache = newRowCache(o.CacheBytes, &s.index)
@@ -141,6 +147,9 @@ func (s *Store) Do(ctx context.Context, mode Mode, f func(*Tx) error) (uint64, e
 		if errors.Is(err, ErrUpgrade) && mode == ReadOnly {
 			mode = ReadWrite
 			continue
+		}
+		if errors.Is(err, ErrReplaced) {
+			continue // the next snapshot is of the rows that came
 		}
 		var c *conflict
 		if !errors.As(err, &c) {
@@ -268,6 +277,9 @@ func (s *Store) apply(index uint64, entry []byte) error {
 	if err != nil {
 		return err
 	}
+	if len(ops) == 1 && ops[0].Kind == OpReplace {
+		return s.replaceAll(index, head, string(ops[0].Key))
+	}
 	s.mu.Lock()
 	if err := s.state.Apply(index, ops); err != nil {
 		s.mu.Unlock()
@@ -372,7 +384,9 @@ func (s *Store) Changed() <-chan struct{} { return s.watch.next() }
 
 // LastChange is the index of the last entry that changed a range of the root
 // namespace, as far as this process has seen; 0 is none.
-func (s *Store) LastChange(r Range) uint64 { return s.touch(r.number()).Load() }
+func (s *Store) LastChange(r Range) uint64 {
+	return max(s.touch(r.number()).Load(), s.replaced.at.Load())
+}
 
 // Wait returns once the given index is applied.
 func (s *Store) Wait(ctx context.Context, index uint64) error {
