@@ -110,6 +110,9 @@ func commands() []command {
 		{"operator generate-root", "[KEY]", "Make a root token from a quorum of unseal keys", shows, bindGenerateRoot},
 		{"operator key-status", "", "Show the key that encrypts storage", shows, bindKeyStatus},
 		{"operator members", "", "List the nodes of the cluster", shows, bindMembers},
+		{"operator raft snapshot save", "FILE", "Save a snapshot of everything, sealed", acts, bindSnapshotSave},
+		{"operator raft snapshot restore", "FILE", "Replace everything by a snapshot", acts, bindSnapshotRestore},
+		{"operator raft snapshot inspect", "FILE", "Check a snapshot and show what it holds", withFormat, bindSnapshotInspect},
 		{"operator step-down", "", "Make the active node give up its role", acts, bindStepDown},
 		{"operator diagnose", "", "Check a server's configuration before it starts", withFormat, bindDiagnose},
 	}

@@ -296,7 +296,17 @@ func (s *System) open(ctx context.Context, sealKey []byte) error {
 		}
 		return fmt.Errorf("unlock barrier: %w", err)
 	}
-	_, err = s.Store.Update(ctx, func(tx *storage.Tx) error {
+	if err := s.begin(ctx); err != nil {
+		s.lock()
+		return fmt.Errorf("unseal: %w", err)
+	}
+	s.Logger.Info("unsealed")
+	return nil
+}
+
+// begin begins a leadership with the keys that are in memory, and serves.
+func (s *System) begin(ctx context.Context) error {
+	_, err := s.Store.Update(ctx, func(tx *storage.Tx) error {
 		stored, err := tx.In(storage.Core).Get(rowKeyring)
 		if err != nil {
 			return err
@@ -310,11 +320,9 @@ func (s *System) open(ctx context.Context, sealKey []byte) error {
 		err = s.Unsealed(context.WithoutCancel(ctx))
 	}
 	if err != nil {
-		s.lock()
-		return fmt.Errorf("unseal: %w", err)
+		return err
 	}
 	s.serving.Store(true)
-	s.Logger.Info("unsealed")
 	return nil
 }
 

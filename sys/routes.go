@@ -30,4 +30,5 @@ var parts = []func() engine.Routes[System]{
 	quotaRoutes,
 	lockedUserRoutes,
 	mfaRoutes,
+	snapshotRoutes,
 }
