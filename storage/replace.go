@@ -43,14 +43,18 @@ func (s *Store) Replace(ctx context.Context, staged string) (index uint64, err e
 		return 0, fmt.Errorf("replace rows: %w", err)
 	}
 	defer s.commits.resume()
+	term := s.log.Leads()
+	if term == 0 {
+		return 0, s.notLeading()
+	}
 	var which [8]byte
 	if _, err := rand.Read(which[:]); err != nil {
 		return 0, fmt.Errorf("replace rows: %w", err)
 	}
 	number := binary.BigEndian.Uint64(which[:])
-	entry := appendOp(appendHead(nil, entryHead{first: number, last: number}), Op{Kind: OpReplace, Key: []byte(staged)})
-	lost := s.log.Lost()
-	if err := s.log.Propose(ctx, entry); err != nil {
+	entry := appendOp(appendHead(nil, entryHead{node: s.node, first: number, last: number}), Op{Kind: OpReplace, Key: []byte(staged)})
+	fate, err := s.log.Propose(ctx, term, entry)
+	if err != nil {
 		return 0, fmt.Errorf("replace rows: %w", err)
 	}
 	for {
@@ -60,8 +64,11 @@ func (s *Store) Replace(ctx context.Context, staged string) (index uint64, err e
 		}
 		select {
 		case <-changed:
-		case <-lost:
-			return 0, fmt.Errorf("replace rows: %w: the disk is full", ErrUnknownOutcome)
+		case <-fate.Decided():
+			if s.replaced.last.Load() == number {
+				return s.replaced.at.Load(), nil
+			}
+			return 0, fmt.Errorf("replace rows: %w", fate.Err())
 		case <-s.log.Failed():
 			return 0, fmt.Errorf("replace rows: the log has stopped: %w", s.log.Err())
 		case <-s.closed:
@@ -82,27 +89,14 @@ func (s *Store) replaceAll(index uint64, head entryHead, staged string) error {
 	if err != nil {
 		return fmt.Errorf("entry %d replaces all rows: open what was staged: %w", index, err)
 	}
-	s.mu.Lock()
-	if err := errors.Join(s.state.Install(index, r), r.Close()); err != nil {
-		s.mu.Unlock()
+	install := func() error { return errors.Join(s.state.Install(index, r), r.Close()) }
+	err = s.replaceRows(index, install, head.node != s.node, func() {
+		s.replaced.at.Store(index)
+		s.replaced.last.Store(head.first)
+	})
+	if err != nil {
 		return fmt.Errorf("apply entry %d: %w", index, err)
 	}
-	s.index.Store(index)
-	s.cache.clear()
-	s.touched.Range(func(_, last any) bool {
-		last.(*atomic.Uint64).Store(index)
-		return true
-	})
-	s.commits.foreign()
-	s.replaced.at.Store(index)
-	s.replaced.last.Store(head.first)
-	old := s.cur
-	s.cur = nil
-	s.mu.Unlock()
-	if old != nil {
-		old.release()
-	}
-	s.watch.notify()
 	return nil
 }
 

@@ -70,6 +70,9 @@ func (s *System) forceSnapshot(ctx context.Context, _ *engine.Caller, _ engine.N
 // sealed from then on and needs the unseal keys of the snapshot's cluster.
 func (s *System) restore(ctx context.Context, file io.Reader, force bool) error {
 	ctx = context.WithoutCancel(ctx) // half of it done is no better
+	if err := s.aloneInCluster(ctx); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	own, err := s.sealRows(ctx)
@@ -120,6 +123,22 @@ func (s *System) restore(ctx context.Context, file io.Reader, force bool) error 
 		return fmt.Errorf("restore: %w", err)
 	}
 	s.Logger.Warn("restored a snapshot; leases that run out are kept until sys/leases/release", "index", st.file.Index, "rows", st.file.Rows)
+	return nil
+}
+
+// aloneInCluster refuses to restore while others follow: what is staged lies on
+// this node only, and a follower could not go on without it.
+func (s *System) aloneInCluster(ctx context.Context) error {
+	if s.Cluster == nil {
+		return nil
+	}
+	members, err := s.Cluster.Members(ctx)
+	if err != nil {
+		return fmt.Errorf("ask who is in the cluster: %w", err)
+	}
+	if len(members) > 1 {
+		return engine.Bad("a snapshot is restored into a cluster of one node, and this one has %d: remove the others with \"operator raft remove-peer\", restore, and let them join anew", len(members))
+	}
 	return nil
 }
 
