@@ -124,6 +124,12 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open storage: %w", err)
 	}
+	// All that the log names is in the store by now: what is staged is left over.
+	if o.Staging != "" {
+		if err := os.RemoveAll(o.Staging); err != nil {
+			return nil, errors.Join(fmt.Errorf("remove snapshots that are restored: %w", err), s.store.Close())
+		}
+	}
 	s.sys = sys.New(&sys.System{Store: s.store, Barrier: s.barrier, Policies: s.policies, Denials: s.denials, Tokens: s.tokens, Leases: s.leases,
 		Audit: s.audit, Wrapping: s.wrapping, Limits: s.limits, Logger: o.Logger, Settings: o.Settings,
 		Identities: s.identities, Held: s.Held, Holders: holders{s}, Factors: s.mfa, ProveLogin: s.proveLogin, Approver: approver, Unsealed: s.unsealed, Sealing: s.sealing, Restoring: s.restoring, Staging: o.Staging, Now: o.Clock, Node: s})
