@@ -130,6 +130,8 @@ func groupShort(group string) string {
 		return "Run a server's life cycle"
 	case "operator raft":
 		return "Work with the nodes of a cluster"
+	case "operator raft snapshot":
+		return "Save, restore and check snapshots"
 	case "operator raft autopilot":
 		return "Work with what watches over the nodes"
 	case "print":

@@ -147,6 +147,13 @@ func (c Command) run(ctx context.Context, f *flags) error {
 	}
 	o := Options{State: state, Log: log, Engines: c.Engines, Clock: c.Clock, Logger: logger, LogLevel: level, LogTap: tap,
 		Settings: settings(conf), Seals: seals, Telemetry: conf.Telemetry}
+	if conf.Storage.Type != "inmem" {
+		o.Staging = filepath.Join(conf.Storage.Path, "staging")
+	} else if o.Staging, err = os.MkdirTemp("", "fastness-staging"); err != nil {
+		return fmt.Errorf("make a directory for snapshots to restore: %w", err)
+	} else {
+		defer func() { _ = os.RemoveAll(o.Staging) }() // it is empty, or of no use
+	}
 	if f.dev {
 		o.Settings.RootToken = f.devRoot
 		o.Seed = seedDev(f)

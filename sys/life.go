@@ -437,7 +437,20 @@ func (s *System) open(ctx context.Context, rootKey []byte, with func(*storage.Tx
 		}
 		return fmt.Errorf("unlock barrier: %w", err)
 	}
-	_, err = s.Store.Update(ctx, func(tx *storage.Tx) error {
+	if err := s.begin(ctx, with); err != nil {
+		s.lock()
+		return fmt.Errorf("unseal: %w", err)
+	}
+	s.byHand.Store(false)
+	s.Logger.Info("unsealed")
+	s.turn()
+	return nil
+}
+
+// begin begins a leadership with the keys that are in memory, together with which
+// with writes, and serves.
+func (s *System) begin(ctx context.Context, with func(*storage.Tx) error) error {
+	_, err := s.Store.Update(ctx, func(tx *storage.Tx) error {
 		stored, err := tx.In(storage.Core).Get(rowKeyring)
 		if err != nil {
 			return err
@@ -456,13 +469,9 @@ func (s *System) open(ctx context.Context, rootKey []byte, with func(*storage.Tx
 		err = s.Unsealed(context.WithoutCancel(ctx))
 	}
 	if err != nil {
-		s.lock()
-		return fmt.Errorf("unseal: %w", err)
+		return err
 	}
 	s.serving.Store(true)
-	s.byHand.Store(false)
-	s.Logger.Info("unsealed")
-	s.turn()
 	return nil
 }
 

@@ -62,6 +62,14 @@ type System struct {
 	// answered; Sealing before they are dropped.
 	Unsealed func(ctx context.Context) error
 	Sealing  func()
+	// Restoring is called before all rows are replaced by those of a snapshot;
+	// Unsealed after it, unless the node is sealed then.
+	Restoring func()
+	// Staging is the directory for snapshots that are being restored; "" restores
+	// none.
+	Staging string
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
 	// Seed adds to a new cluster what the server wants there (dev mounts). It
 	// runs in the transaction that initialises.
 	Seed func(tx *storage.Tx) error
@@ -134,6 +142,9 @@ type InFlight struct {
 // New makes a sealed system of its parts, and returns it.
 func New(s *System) *System {
 	s.started = time.Now()
+	if s.Now == nil {
+		s.Now = time.Now
+	}
 	if s.Cluster == nil && s.Settings.StorageType == "raft" {
 		s.Cluster = alone{s}
 	}
