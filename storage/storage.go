@@ -44,6 +44,7 @@ const (
 	OpPut         OpKind = 1 // Key = Value
 	OpDelete      OpKind = 2 // Key is gone
 	OpDeleteRange OpKind = 3 // all of [Key, Value) is gone
+	OpReplace     OpKind = 4 // all rows are those of the staged stream named Key; alone in its entry
 )
 
 // An Op is one change of one row, or of a range of rows, in ciphertext.

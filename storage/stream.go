@@ -31,49 +31,71 @@ var ErrReplaced = errors.New("the rows were replaced as a whole")
 
 // WriteRows writes all rows of a snapshot as a stream.
 func WriteRows(w io.Writer, s Snapshot) error {
-	sum := sha256.New()
-	buffered := bufio.NewWriterSize(io.MultiWriter(w, sum), 256<<10)
-	head := append([]byte(streamMagic), streamVersion)
 	index, err := s.Applied()
 	if err != nil {
 		return fmt.Errorf("write rows: %w", err)
 	}
-	head = binary.BigEndian.AppendUint64(head, index)
-	if _, err := buffered.Write(head); err != nil {
-		return fmt.Errorf("write rows: %w", err)
-	}
-	var (
-		count  uint64
-		length [binary.MaxVarintLen64]byte
-		failed error
-	)
-	field := func(b []byte) {
-		if failed == nil {
-			_, failed = buffered.Write(length[:binary.PutUvarint(length[:], uint64(len(b)))])
-		}
-		if failed == nil {
-			_, failed = buffered.Write(b)
-		}
-	}
+	rw := NewRowWriter(w, index)
 	err = s.Scan(nil, nil, func(key, value []byte) bool {
-		field(key)
-		field(value)
-		count++
-		return failed == nil
+		return rw.Write(Row{Key: key, Value: value}) == nil
 	})
-	if err = errors.Join(err, failed); err != nil {
+	if err = errors.Join(err, rw.err); err != nil {
 		return fmt.Errorf("write rows: %w", err)
 	}
-	if _, err := buffered.Write(binary.BigEndian.AppendUint64([]byte{0}, count)); err != nil {
-		return fmt.Errorf("write rows: %w", err)
+	return rw.Close()
+}
+
+// A RowWriter writes a stream of rows.
+type RowWriter struct {
+	to    io.Writer // the end goes there past the sum
+	w     *bufio.Writer
+	sum   hash.Hash
+	count uint64
+	err   error
+}
+
+// NewRowWriter begins a stream of the rows as the entry with the given index
+// left them.
+func NewRowWriter(w io.Writer, index uint64) *RowWriter {
+	rw := &RowWriter{to: w, sum: sha256.New()}
+	rw.w = bufio.NewWriterSize(io.MultiWriter(w, rw.sum), 256<<10)
+	rw.put(binary.BigEndian.AppendUint64(append([]byte(streamMagic), streamVersion), index))
+	return rw
+}
+
+// Write adds a row, whose key must be behind that of the one before.
+func (rw *RowWriter) Write(r Row) error {
+	rw.field(r.Key)
+	rw.field(r.Value)
+	rw.count++
+	return rw.err
+}
+
+// Close writes the end; what w is stays open.
+func (rw *RowWriter) Close() error {
+	rw.put(binary.BigEndian.AppendUint64([]byte{0}, rw.count))
+	if rw.err == nil {
+		rw.err = rw.w.Flush()
 	}
-	if err := buffered.Flush(); err != nil {
-		return fmt.Errorf("write rows: %w", err)
+	if rw.err == nil {
+		_, rw.err = rw.to.Write(rw.sum.Sum(nil))
 	}
-	if _, err := w.Write(sum.Sum(nil)); err != nil {
-		return fmt.Errorf("write rows: %w", err)
+	if rw.err != nil {
+		return fmt.Errorf("write rows: %w", rw.err)
 	}
 	return nil
+}
+
+func (rw *RowWriter) field(b []byte) {
+	var length [binary.MaxVarintLen64]byte
+	rw.put(length[:binary.PutUvarint(length[:], uint64(len(b)))])
+	rw.put(b)
+}
+
+func (rw *RowWriter) put(b []byte) {
+	if rw.err == nil {
+		_, rw.err = rw.w.Write(b)
+	}
 }
 
 // A RowReader reads a stream of rows. What it gave out counts only once Next

@@ -31,4 +31,5 @@ var parts = []func() engine.Routes[System]{
 	quotaRoutes,
 	lockedUserRoutes,
 	mfaRoutes,
+	snapshotRoutes,
 }

@@ -79,30 +79,6 @@ func (s *Storage) addRetryJoin(d *decoder, e entry) {
 	}
 }
 
-// knownSeals are the kinds that Vault and OpenBao have. Their settings are not
-// read, since they hold credentials that nothing here uses.
-const knownSeals = " shamir transit awskms azurekeyvault gcpckms ocikms alicloudkms pkcs11 static kmip ovhcloud tcloudpublic kms "
-
-func (c *Config) addSeals(d *decoder, e entry) {
-	for _, l := range d.labels(e.key, e) {
-		if !strings.Contains(knownSeals, " "+l.label+" ") {
-			d.fail(l.pos, "unknown seal %q", l.label)
-			continue
-		}
-		s := Seal{Type: l.label}
-		for _, in := range l.body.entries {
-			set, ok := fields{"disabled": boolean(&s.Disabled), "name": str(&s.Name), "priority": integer(&s.Priority)}[strings.ToLower(in.key)]
-			if ok {
-				set(d, in)
-			}
-		}
-		if s.Type != "shamir" && !s.Disabled {
-			d.fail(l.pos, "seal %q is not supported yet by this build: remove the stanza to unseal with key shares", l.label)
-		}
-		c.Seals = append(c.Seals, s)
-	}
-}
-
 func (c *Config) addLockouts(d *decoder, e entry) {
 	for _, l := range d.labels(e.key, e) {
 		u := UserLockout{Type: l.label}
