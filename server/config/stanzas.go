@@ -57,6 +57,9 @@ func (s *Storage) raftFields() fields {
 const noAutoJoin = "nodes are not looked for: give leader_api_addr, with one retry_join for each node that may be there"
 
 func (s *Storage) addRetryJoin(d *decoder, e entry) {
+	if len(s.RetryJoin) == 0 {
+		d.warn(e.pos, "%q is not served by this build: this node runs alone and does not join the others", e.key)
+	}
 	for _, n := range blocksOf(e.value) {
 		var j RetryJoin
 		d.stanza("retry_join", n, fields{
