@@ -261,11 +261,15 @@ const silence = 10 * time.Second
 // Admit lets in who has answered.
 func (f *Fleet) Admit(ctx context.Context, p sys.Proof) (*sys.Admission, error) {
 	claim := cluster.Claim{NodeID: p.NodeID, Address: p.Cluster, PublicKey: p.PublicKey}
-	root, err := f.server.barrier.RootKey()
-	if err != nil {
-		return nil, err
-	}
-	defer clear(root)
+	var a *sys.Admission
+	err := f.server.barrier.UseRoot(func(root []byte) (err error) {
+		a, err = f.admit(ctx, root, p, claim)
+		return err
+	})
+	return a, err
+}
+
+func (f *Fleet) admit(ctx context.Context, root []byte, p sys.Proof, claim cluster.Claim) (*sys.Admission, error) {
 	if err := f.prover.Check(root, p.Challenge, claim, p.Answer); err != nil {
 		return nil, fmt.Errorf("%w: %w", sys.ErrChallenge, err)
 	}

@@ -26,7 +26,7 @@ func (s *Server) watch(ctx context.Context, work func(context.Context)) {
 			s.followAudit(ctx, news)
 			continue
 		}
-		if err := s.takeUp(ctx, term); err != nil {
+		if err := s.beginTerm(ctx, term); err != nil {
 			if ctx.Err() == nil && !errors.Is(err, storage.ErrNotLeader) {
 				s.logger.Error("take up the leadership", "error", err)
 			}
@@ -56,9 +56,9 @@ func (s *Server) watch(ctx context.Context, work func(context.Context)) {
 	}
 }
 
-// takeUp gives this node what it needs to lead in a term: a key to write with, a
+// beginTerm gives this node what it needs to lead in a term: a key to write with, a
 // place among the nodes, and a certificate.
-func (s *Server) takeUp(ctx context.Context, term uint64) error {
+func (s *Server) beginTerm(ctx context.Context, term uint64) error {
 	f := s.fleet
 	if f.led.Load() != term {
 		if err := s.sys.Lead(ctx); err != nil {

@@ -28,8 +28,8 @@ func openLog(conf *config.Config, state *kv.Disk, transport raft.Transport, logg
 	})
 }
 
-// staged is all rows of another node, in a file.
-type staged struct {
+// incoming is all rows of another node, in a file.
+type incoming struct {
 	file  *os.File
 	state *kv.Disk
 	index uint64
@@ -40,7 +40,7 @@ func stage(dir string, state *kv.Disk, r io.Reader) (_ raft.Staged, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("lay rows aside: %w", err)
 	}
-	s := &staged{file: f, state: state}
+	s := &incoming{file: f, state: state}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("lay rows aside: %w", err), s.Discard())
@@ -57,22 +57,22 @@ func stage(dir string, state *kv.Disk, r io.Reader) (_ raft.Staged, err error) {
 	return s, nil
 }
 
-func (s *staged) read() (*storage.RowReader, error) {
+func (s *incoming) read() (*storage.RowReader, error) {
 	if _, err := s.file.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
 	return storage.ReadRows(s.file)
 }
 
-func (s *staged) Index() uint64 { return s.index }
+func (s *incoming) Index() uint64 { return s.index }
 
-func (s *staged) Put(index uint64) error {
+func (s *incoming) Put(index uint64) error {
 	if _, err := s.file.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
 	return errors.Join(s.state.Install(index, s.file), s.Discard())
 }
 
-func (s *staged) Discard() error {
+func (s *incoming) Discard() error {
 	return errors.Join(s.file.Close(), os.Remove(s.file.Name()))
 }

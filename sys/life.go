@@ -447,9 +447,11 @@ func (s *System) open(ctx context.Context, rootKey []byte, with func(*storage.Tx
 	return nil
 }
 
-// begin begins a leadership with the keys that are in memory, together with which
-// with writes, and serves.
-func (s *System) begin(ctx context.Context, with func(*storage.Tx) error) error {
+// Lead begins a leadership with the keys that are in memory. An unsealed node calls
+// it whenever it has come to lead.
+func (s *System) Lead(ctx context.Context) error { return s.leadWith(ctx, nil) }
+
+func (s *System) leadWith(ctx context.Context, with func(*storage.Tx) error) error {
 	_, err := s.Store.Update(ctx, func(tx *storage.Tx) error {
 		stored, err := tx.In(storage.Core).Get(rowKeyring)
 		if err != nil {
@@ -465,6 +467,29 @@ func (s *System) begin(ctx context.Context, with func(*storage.Tx) error) error 
 		}
 		return s.noteVersion(tx)
 	})
+	return err
+}
+
+// SealOfJoin is how the seal of this cluster is opened, and what its key opens: the
+// root key.
+func (s *System) SealOfJoin(ctx context.Context) (config *seal.Config, wrapped []byte, err error) {
+	if config, err = s.sealConfig(ctx); err != nil {
+		return nil, nil, err
+	}
+	err = s.Store.View(ctx, func(tx *storage.Tx) error {
+		wrapped, err = tx.In(storage.Core).Get(rowRoot)
+		return err
+	})
+	return config, wrapped, err
+}
+
+// begin begins to serve with the keys that are in memory: the leader with a
+// leadership, together with which with writes, and others by following it.
+func (s *System) begin(ctx context.Context, with func(*storage.Tx) error) error {
+	var err error
+	if s.Store.Leading() {
+		err = s.leadWith(ctx, with)
+	}
 	if err == nil && s.Unsealed != nil {
 		err = s.Unsealed(context.WithoutCancel(ctx))
 	}

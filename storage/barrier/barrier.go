@@ -156,6 +156,22 @@ func (b *Barrier) Leading() bool {
 	return st != nil && st.fresh != nil
 }
 
+// UseRoot calls f with the root key, which f must not keep: for who proves to
+// another node that this one holds it. It returns [storage.ErrSealed] while
+// sealed.
+func (b *Barrier) UseRoot(f func(root []byte) error) error {
+	var root [KeySize]byte
+	b.mu.Lock()
+	if b.state.Load() == nil {
+		b.mu.Unlock()
+		return storage.ErrSealed
+	}
+	root = b.root
+	b.mu.Unlock()
+	defer clear(root[:])
+	return f(root[:])
+}
+
 // CheckRoot says whether rootKey is the one in use. The comparison takes the
 // same time wherever the two differ.
 func (b *Barrier) CheckRoot(rootKey []byte) bool {
