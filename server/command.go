@@ -141,11 +141,16 @@ func (c Command) run(ctx context.Context, f *flags) error {
 	if err != nil {
 		return err
 	}
-	state, log, err := openStorage(conf, logger)
+	fleet, err := NewFleet(conf, settings(conf), logger)
 	if err != nil {
 		return errors.Join(err, seals.Close())
 	}
-	o := Options{State: state, Log: log, Engines: c.Engines, Clock: c.Clock, Logger: logger, LogLevel: level, LogTap: tap,
+	defer fleet.close()
+	state, log, err := openStorage(conf, fleet.transport(), logger)
+	if err != nil {
+		return errors.Join(err, seals.Close())
+	}
+	o := Options{State: state, Log: log, Fleet: fleet, Engines: c.Engines, Clock: c.Clock, Logger: logger, LogLevel: level, LogTap: tap,
 		Settings: settings(conf), Seals: seals, Telemetry: conf.Telemetry}
 	if conf.Storage.Type != "inmem" {
 		o.Staging = filepath.Join(conf.Storage.Path, "staging")
@@ -162,6 +167,11 @@ func (c Command) run(ctx context.Context, f *flags) error {
 	s, err := New(o)
 	if err != nil {
 		return err
+	}
+	if l, ok := log.(*raft.Log); ok && fleet != nil {
+		if err := fleet.attach(s, l); err != nil {
+			return errors.Join(err, s.Close())
+		}
 	}
 	if l, ok := log.(*raft.Log); ok {
 		s.sys.Settings.NodeID = l.Status().NodeID // drawn by the log where the configuration is silent

@@ -14,10 +14,11 @@ import (
 // A door is what one listener's options change about the API behind it. The
 // zero door has Vault's limits, opens nothing and hides nothing.
 type door struct {
-	limits wire.Limits
-	open   map[string]bool // paths that need no token here
-	pprof  bool            // so do those of sys/pprof
-	chroot string          // the namespace that requests' own are below; "" is the root
+	limits    wire.Limits
+	open      map[string]bool // paths that need no token here
+	pprof     bool            // so do those of sys/pprof
+	forwarded bool            // by another node
+	chroot    string          // the namespace that requests' own are below; "" is the root
 
 	redactAddresses, redactClusterName, redactVersion bool
 }

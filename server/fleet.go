@@ -364,3 +364,35 @@ func (f *Fleet) pilotOnce(ctx context.Context) error {
 	}
 	return nil
 }
+
+// unsealed notes that this node may lead, and that it does if it has begun to.
+func (f *Fleet) unsealed() {
+	if term := f.log.Leads(); term != 0 && f.server.barrier.Leading() {
+		now := f.clock()
+		f.since.Store(&now)
+		f.led.Store(term)
+	}
+	f.log.Able(true)
+}
+
+// followed takes over what another node has written, before it can be seen.
+func (s *Server) followed(path string, value []byte) {
+	switch path {
+	case sys.KeyringRow:
+		if err := s.barrier.Reload(value); err != nil && !errors.Is(err, storage.ErrSealed) {
+			s.logger.Error("take over the keyring of the cluster", "error", err)
+		}
+	case rowNodes:
+		if s.fleet != nil {
+			s.fleet.take(value)
+		}
+	}
+}
+
+// transport is what carries the log's messages; nil on a node that is alone.
+func (f *Fleet) transport() raft.Transport {
+	if f == nil {
+		return nil
+	}
+	return f.net
+}

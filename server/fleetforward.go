@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/fastness-dev/fastness/cluster"
@@ -63,7 +64,7 @@ func noLeader(err error) error {
 // tellsOfThisNode says whether a request is about the node that was asked, and
 // answered whether or not the cluster has a leader.
 func (s *Server) tellsOfThisNode(x *exchange) bool {
-	rest, ok := cutSys(x.q.Path)
+	rest, ok := strings.CutPrefix(x.q.Path, "sys/")
 	if !ok || x.q.Namespace != "" {
 		return false
 	}
@@ -122,7 +123,7 @@ func (f *Fleet) forward(ctx context.Context, w http.ResponseWriter, x *exchange)
 // it only reads.
 func (f *Fleet) forwardTo(ctx context.Context, w http.ResponseWriter, x *exchange, to uint64, door string) (done bool, err error) {
 	resp, err := f.net.Forward(ctx, to, x.q.HTTP, x.kept.again(), cluster.Origin{Door: door})
-	var broken *cluster.ErrBroken
+	var broken cluster.ErrBroken
 	switch {
 	case err == nil:
 	case errors.As(err, &broken) && broken.Sent && x.q.Op != engine.OpRead && x.q.Op != engine.OpList:
@@ -161,11 +162,7 @@ type keptBody struct {
 func keepBody(w http.ResponseWriter, x *exchange) *keptBody {
 	k := &keptBody{rest: http.NoBody}
 	if x.q.HTTP.Body != nil {
-		limit := x.door.limits.MaxBody
-		if limit <= 0 {
-			limit = wire.DefaultMaxBody
-		}
-		k.rest = http.MaxBytesReader(w, x.q.HTTP.Body, limit)
+		k.rest = http.MaxBytesReader(w, x.q.HTTP.Body, x.door.limits.Body())
 		x.q.HTTP.Body = k
 	}
 	return k

@@ -24,6 +24,7 @@ import (
 	"github.com/fastness-dev/fastness/lease"
 	"github.com/fastness-dev/fastness/mount"
 	"github.com/fastness-dev/fastness/storage"
+	"github.com/fastness-dev/fastness/storage/barrier"
 	"github.com/fastness-dev/fastness/sys"
 	"github.com/fastness-dev/fastness/wire"
 )
@@ -33,6 +34,7 @@ var _ sys.Requester = (*exchange)(nil)
 // An exchange is one request on its way through the stages.
 type exchange struct {
 	door    *door
+	kept    *keptBody // on one of several nodes
 	q       *wire.Request
 	asked   string           // the path as it was asked for, namespaces included
 	ns      *mount.Namespace // that the request is for
@@ -77,6 +79,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, d *door) {
 	defer s.interrupted(x)
 	rep, err := s.answer(r.Context(), w, x)
 	s.metrics.observe(q, err)
+	if errors.Is(err, errAnswered) {
+		return
+	}
 	if err != nil {
 		s.report(q, err)
 		s.remember(w, x, err)
@@ -101,6 +106,14 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange)
 	if !s.sys.Serving() {
 		return s.answerSealed(ctx, w, x)
 	}
+	if s.fleet != nil {
+		return s.fleet.answer(ctx, w, x)
+	}
+	return s.answerHere(ctx, w, x)
+}
+
+// answerHere runs a request on this node.
+func (s *Server) answerHere(ctx context.Context, w http.ResponseWriter, x *exchange) (*wire.Reply, error) {
 	if err := s.withinRate(ctx, w, x); err != nil {
 		return nil, err
 	}
@@ -452,6 +465,9 @@ func (x *exchange) RequestPath() string { return x.q.Path }
 // finish makes the reply of an answer or error and records it.
 func (s *Server) finish(x *exchange, a *engine.Answer, err error) (*wire.Reply, error) {
 	var rep *wire.Reply
+	if s.fleet != nil && (errors.Is(err, storage.ErrNotLeader) || errors.Is(err, barrier.ErrNoLeadership)) {
+		return nil, err // nothing was done; the node that leads records it
+	}
 	if err == nil {
 		info, kind := &engine.RouteInfo{}, ""
 		if x.live != nil {

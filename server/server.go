@@ -38,6 +38,7 @@ import (
 type Options struct {
 	State    storage.State
 	Log      storage.Log
+	Fleet    *Fleet        // the other nodes; nil for one that is alone
 	Staging  string        // directory for snapshots to restore; "" restores none
 	Engines  []engine.Type // what can be mounted
 	Settings sys.Settings
@@ -70,6 +71,7 @@ type Server struct {
 	limits   *quota.Limits
 	lockouts Lockouts
 	sys      *sys.System
+	fleet    *Fleet
 	due      dueIndex
 	inflight inflight
 	metrics  *metrics
@@ -108,6 +110,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{barrier: barrier.New(), policies: policy.NewStore(), denials: policy.NewDenials(rememberedDenials), logger: o.Logger, level: o.LogLevel, logs: o.LogTap, clock: o.Clock, version: o.Settings.Version}
 	s.limits, s.lockouts = quota.NewLimits(), o.Lockouts
+	s.fleet = o.Fleet
 	s.metrics = newMetrics(s, o.Telemetry)
 	s.metrics.registry.MustRegister(newSealMetrics(o.Seals, o.Clock))
 	s.audit = audit.NewBroker(o.Clock)
@@ -123,7 +126,7 @@ func New(o Options) (*Server, error) {
 	s.leases = &lease.Store{Tokens: s.tokens, Loans: loans{s}, Now: o.Clock}
 	s.wrapping = &cubbyhole.Wrapping{Tokens: s.tokens}
 	var err error
-	s.store, err = storage.Open(storage.Options{State: o.State, Log: o.Log, Sealer: s.barrier, Logger: o.Logger, Staged: staged(o.Staging)})
+	s.store, err = storage.Open(storage.Options{State: o.State, Log: o.Log, Sealer: s.barrier, Logger: o.Logger, Staged: staged(o.Staging), Followed: s.followed})
 	if err != nil {
 		return nil, fmt.Errorf("open storage: %w", err)
 	}
@@ -136,6 +139,9 @@ func New(o Options) (*Server, error) {
 	s.sys = sys.New(&sys.System{Store: s.store, Barrier: s.barrier, Policies: s.policies, Denials: s.denials, Tokens: s.tokens, Leases: s.leases,
 		Audit: s.audit, Wrapping: s.wrapping, Limits: s.limits, Logger: o.Logger, Settings: o.Settings,
 		Identities: s.identities, Held: s.Held, Holders: holders{s}, Factors: s.mfa, ProveLogin: s.proveLogin, Approver: approver, Unsealed: s.unsealed, Sealing: s.sealing, Restoring: s.restoring, Staging: o.Staging, Now: o.Clock, Node: s, Seals: o.Seals})
+	if s.fleet != nil {
+		s.sys.Cluster = s.fleet
+	}
 	system := s.sys.Type()
 	parts := []identity.Part{{Routes: s.factorRoutes()}, s.oidcPart(o.Settings.APIAddr)}
 	types := append([]engine.Type{system, s.tokens.Type(), cubbyhole.Type(), s.identities.Type(parts...)}, o.Engines...)
@@ -217,8 +223,18 @@ func (s *Server) unsealed(ctx context.Context) error {
 	handlers[lease.KindExpire] = s.sys.Frozen(handlers[lease.KindExpire])
 	runner := &schedule.Runner{Store: s.store, Now: s.clock, Handlers: handlers, GiveUp: s.leases.GiveUp(),
 		Workers: dueWorkers, PerMount: dueWorkers / 8, Logger: s.logger}
-	s.ended.Go(func() { runner.Run(run) })
-	s.ended.Go(func() { s.rotateKeys(run) })
+	if f := s.fleet; f != nil {
+		f.unsealed()
+	}
+	s.ended.Go(func() {
+		s.watch(run, func(leading context.Context) {
+			var all sync.WaitGroup
+			all.Go(func() { runner.Run(leading) })
+			all.Go(func() { s.rotateKeys(leading) })
+			all.Go(func() { s.fleet.pilotLoop(leading) })
+			all.Wait()
+		})
+	})
 	return nil
 }
 
@@ -238,6 +254,9 @@ func (s *Server) rest() {
 	if s.stop != nil {
 		s.stop()
 		s.stop = nil
+	}
+	if s.fleet != nil {
+		s.fleet.log.Able(false)
 	}
 	s.ended.Wait()
 	s.tokens.Forget()

@@ -125,9 +125,9 @@ type Log interface {
 	// does not. By then it has applied whatever was committed in earlier terms.
 	// Terms grow with every election.
 	Leads() uint64
-	// ReadIndex asks what was committed by now: whoever has applied the entry of
-	// the index sees all that anybody was told. 0 is no more than this node has
-	// applied. It waits for a leader until ctx ends.
+	// ReadIndex asks what was committed by now and returns its index once this
+	// node has applied it: who reads then sees all that anybody was told before
+	// the call. It waits for a leader until ctx ends.
 	ReadIndex(ctx context.Context) (uint64, error)
 	// Full says whether every entry is refused until there is space again.
 	Full() bool

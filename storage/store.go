@@ -131,11 +131,8 @@ func (s *Store) Leads() uint64 { return s.log.Leads() }
 // node, before the call. It waits for a leader, and for this node to have caught
 // up, until ctx ends.
 func (s *Store) Fresh(ctx context.Context) error {
-	index, err := s.log.ReadIndex(ctx)
-	if err != nil || index == 0 {
-		return err
-	}
-	return s.Wait(ctx, index)
+	_, err := s.log.ReadIndex(ctx)
+	return err
 }
 
 // Failed is closed when the log cannot go on; Err says why.

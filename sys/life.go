@@ -28,6 +28,9 @@ const (
 	rowKeyring = "keyring"  // wrapped by the root key
 )
 
+// KeyringRow is where the keyring is: a node that follows takes over what comes there.
+const KeyringRow = rowKeyring
+
 type initRequest struct {
 	Shares            int      `json:"secret_shares" doc:"Number of shares of the seal key."`
 	Threshold         int      `json:"secret_threshold" doc:"Number of shares needed to unseal."`

@@ -230,6 +230,9 @@ func splitAddr(s string) (string, int) {
 }
 
 // ReadBody reads and validates the body.
+// Body is how many bytes a body may have.
+func (l Limits) Body() int64 { return l.orDefaults().MaxBody }
+
 func (q *Request) ReadBody(w http.ResponseWriter, limits Limits) error {
 	limits = limits.orDefaults()
 	r := q.HTTP

@@ -15,8 +15,14 @@ type reads struct {
 	asked   chan chan uint64
 	waiting []chan uint64
 	flying  []chan uint64
+	known   []known // answered, and not applied here yet
 	round   uint64
 	age     int // ticks since the question was asked
+}
+
+type known struct {
+	index uint64
+	who   []chan uint64
 }
 
 // readPatience is how many ticks an answer is waited for: a question may be lost.
@@ -24,7 +30,8 @@ const readPatience = 2
 
 func (r *reads) init() { r.asked = make(chan chan uint64) }
 
-// ReadIndex asks what was committed by now: see [storage.Log].
+// ReadIndex asks what was committed by now, and waits until it is applied here:
+// see [storage.Log].
 func (l *Log) ReadIndex(ctx context.Context) (uint64, error) {
 	if l.sole.Load() {
 		return 0, nil // whatever was acknowledged was by this node, once applied
@@ -87,12 +94,15 @@ func (l *Log) answer(states []etcdraft.ReadState) {
 		if len(l.flying) == 0 || string(s.RequestCtx) != string(l.question()) {
 			continue
 		}
-		for _, answer := range l.flying {
-			answer <- s.Index
-		}
-		clear(l.flying)
-		l.flying = l.flying[:0]
+		l.known = append(l.known, known{s.Index, l.flying})
+		l.flying = nil
 		l.launch()
+	}
+	for len(l.known) > 0 && l.known[0].index <= l.seen.Load() { // a later answer is no lower
+		for _, answer := range l.known[0].who {
+			answer <- l.known[0].index
+		}
+		l.known = l.known[1:]
 	}
 }
 
