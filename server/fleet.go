@@ -322,7 +322,12 @@ func (f *Fleet) StepDown(ctx context.Context) error {
 const handOverTime = 5 * time.Second
 
 // Autopilot is what the loop on the leader found out last.
-func (f *Fleet) Autopilot(context.Context) (autopilot.State, error) {
+func (f *Fleet) Autopilot(ctx context.Context) (autopilot.State, error) {
+	if f.pilot.Load() == nil && f.active() { // it has just begun to lead
+		if err := f.pilotOnce(ctx); err != nil {
+			return autopilot.State{}, err
+		}
+	}
 	if s := f.pilot.Load(); s != nil {
 		return *s, nil
 	}
