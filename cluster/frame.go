@@ -69,7 +69,7 @@ func readExactly(r io.Reader, size int64) ([]byte, error) {
 
 // cut says that an end came too early.
 func cut(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

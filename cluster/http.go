@@ -194,7 +194,7 @@ func (s *shared) retire(n *Net) {
 
 // finish lets what is under way end and closes.
 func (n *Net) finish(c *http2.ClientConn) {
-	n.goDo(func() { c.Shutdown(n.ctx) })
+	n.goDo(func() { _ = c.Shutdown(n.ctx) }) // the connection is closed either way
 }
 
 // A gate counts handlers of one connection, so that its end can wait for them.

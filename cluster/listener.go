@@ -87,7 +87,8 @@ func (n *Net) welcome(ctx context.Context, raw net.Conn, leave func()) {
 	defer handlers.close()
 	n.server.ServeConn(c, &http2.ServeConnOpts{
 		Context: ctx, Handler: n.routes(c, &handlers),
-		BaseConfig: &http.Server{MaxHeaderBytes: headerBytes, ErrorLog: slog.NewLogLogger(n.conf.Logger.Handler(), slog.LevelInfo)},
+		BaseConfig: &http.Server{MaxHeaderBytes: headerBytes, //nolint:gosec // members only, over connections that are kept
+			ErrorLog: slog.NewLogLogger(n.conf.Logger.Handler(), slog.LevelInfo)},
 	})
 }
 

@@ -153,11 +153,11 @@ func (p *peer) stream(began func()) error {
 	closed := make(chan struct{})
 	p.net.work.Go(func() { // nothing comes but the end
 		defer close(closed)
-		c.Read(make([]byte, 1))
+		_, _ = c.Read(make([]byte, 1)) // whatever it is, it is the end
 		c.kill()
 	})
 	defer func() { c.kill(); <-closed }()
-	defer c.CloseWrite()
+	defer func() { _ = c.CloseWrite() }() // the other node sees the end either way
 
 	w := bufio.NewWriterSize(steady{c, p.net.conf.Limits.Stall}, writeSize)
 	for {
