@@ -114,6 +114,8 @@ func parseBackup(s string) (*backup, error) {
 	case (k.Derived || k.Convergent) && !kind.derives || k.Convergent && !(k.Derived && kind.encrypts) ||
 		k.AutoRotate != 0 && k.AutoRotate < minRotation:
 		return nil, engine.Bad("backup: no key has such settings")
+	case k.Type == "hmac" && (k.Size < minHMAC || k.Size > maxHMAC):
+		return nil, engine.Bad("backup: invalid key size %d", k.Size) // the next version would be that long
 	}
 	for n := k.first(); n <= k.Latest; n++ {
 		if e := b.Versions[n]; e == nil || k.usable(e) != nil {

@@ -72,7 +72,9 @@ func (f weierstrass) signer(m material) (signer, error) {
 		if err != nil {
 			return nil, err
 		}
-		k.private, _ = private.(*ecdsa.PrivateKey)
+		if k.private, _ = private.(*ecdsa.PrivateKey); k.private == nil || !k.private.PublicKey.Equal(public) {
+			return nil, errWrongKey // a backup may say anything
+		}
 	}
 	return k, nil
 }

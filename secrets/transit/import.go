@@ -132,6 +132,13 @@ func (e *Engine) imported(tx engine.Tx, kind *kind, ciphertext, public, hash str
 	if len(wrapped) <= e.wrappingBits/8 {
 		return material{}, engine.Bad("provided ciphertext is too short")
 	}
+	// Nothing was wrapped for a key that nobody read yet; to make one for a
+	// request that then fails would cost as much each time.
+	if der, err := tx.Get(wrappingPath); err != nil {
+		return material{}, fmt.Errorf("read wrapping key: %w", err)
+	} else if der == nil {
+		return material{}, engine.Bad("%s", rsa.ErrDecryption)
+	}
 	w, err := e.wrapping(tx)
 	if err != nil {
 		return material{}, err
