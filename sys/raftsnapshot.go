@@ -46,7 +46,14 @@ func (s *System) aboutSnapshot(ctx context.Context) (*archive.Meta, error) {
 	if err != nil {
 		return nil, err
 	}
+	config, err := s.sealConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
 	about := &archive.Meta{Version: s.Settings.FastnessVersion, Time: s.Now().UTC(), SealType: seal.Shamir}
+	if config != nil {
+		about.SealType = config.Type
+	}
 	if c != nil {
 		about.ClusterID, about.ClusterName = c.ID, c.Name
 	}
