@@ -106,7 +106,7 @@ func (s *System) restore(ctx context.Context, file io.Reader, force bool) error 
 		if s.Sealing != nil {
 			s.Sealing()
 		}
-		_, err := s.Store.Replace(ctx, st.name)
+		err := st.replace(ctx)
 		s.lock()
 		if err != nil {
 			return fmt.Errorf("restore: %w", err)
@@ -117,7 +117,7 @@ func (s *System) restore(ctx context.Context, file io.Reader, force bool) error 
 	if s.Restoring != nil {
 		s.Restoring()
 	}
-	_, err = s.Store.Replace(ctx, st.name)
+	err = st.replace(ctx)
 	s.forgetRows()
 	if err == nil {
 		err = s.Barrier.Restore(st.core[rowKeyring])
@@ -211,7 +211,7 @@ func (s *System) adoptSnapshot(ctx context.Context, _ *engine.Caller, _ engine.N
 	}
 	defer st.remove()
 	defer clear(key)
-	if _, err := s.Store.Replace(ctx, st.name); err != nil {
+	if err := st.replace(ctx); err != nil {
 		return none, fmt.Errorf("restore: %w", err)
 	}
 	root, envelope, err := s.rootKey(ctx, key)
