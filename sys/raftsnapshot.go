@@ -2,10 +2,12 @@ package sys
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 
 	"github.com/fastness-dev/fastness/engine"
@@ -46,7 +48,14 @@ func (s *System) aboutSnapshot(ctx context.Context) (*archive.Meta, error) {
 	if err != nil {
 		return nil, err
 	}
+	config, err := s.sealConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
 	about := &archive.Meta{Version: s.Settings.FastnessVersion, Time: s.Now().UTC(), SealType: seal.Shamir}
+	if config != nil {
+		about.SealType = config.Type
+	}
 	if c != nil {
 		about.ClusterID, about.ClusterName = c.ID, c.Name
 	}
@@ -73,12 +82,12 @@ func (s *System) restore(ctx context.Context, file io.Reader, force bool) error 
 	if err := s.aloneInCluster(ctx); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	own, err := s.sealRows(ctx)
 	if err != nil {
 		return err
 	}
+	// A file comes as slowly as its sender likes, and nobody waits for that, least
+	// of all who seals the node.
 	st := &staging{system: s, own: own}
 	st.unlock = func() (*barrier.Barrier, error) {
 		peer, err := s.Barrier.Peer(st.core[rowKeyring])
@@ -94,12 +103,17 @@ func (s *System) restore(ctx context.Context, file io.Reader, force bool) error 
 		return s.refused(err)
 	}
 	defer st.remove()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.stillOwn(ctx, own); err != nil {
+		return err
+	}
 	s.serving.Store(false)
 	if st.peer == nil {
 		if s.Sealing != nil {
 			s.Sealing()
 		}
-		_, err := s.Store.Replace(ctx, st.name)
+		err := st.replace(ctx)
 		s.lock()
 		if err != nil {
 			return fmt.Errorf("restore: %w", err)
@@ -110,7 +124,7 @@ func (s *System) restore(ctx context.Context, file io.Reader, force bool) error 
 	if s.Restoring != nil {
 		s.Restoring()
 	}
-	_, err = s.Store.Replace(ctx, st.name)
+	err = st.replace(ctx)
 	s.forgetRows()
 	if err == nil {
 		err = s.Barrier.Restore(st.core[rowKeyring])
@@ -123,6 +137,22 @@ func (s *System) restore(ctx context.Context, file io.Reader, force bool) error 
 		return fmt.Errorf("restore: %w", err)
 	}
 	s.Logger.Warn("restored a snapshot; leases that run out are kept until sys/leases/release", "index", st.file.Index, "rows", st.file.Rows)
+	return nil
+}
+
+// stillOwn refuses to go on when the node was sealed, or its keys were replaced,
+// while a snapshot was being staged. The caller holds s.mu.
+func (s *System) stillOwn(ctx context.Context, own map[string][]byte) error {
+	if s.Barrier.Sealed() {
+		return storage.ErrSealed
+	}
+	now, err := s.sealRows(ctx)
+	if err != nil {
+		return err
+	}
+	if !maps.EqualFunc(own, now, bytes.Equal) {
+		return engine.Bad("the unseal keys or the seals of this cluster were replaced while the snapshot was read: nothing has changed; restore again")
+	}
 	return nil
 }
 
@@ -185,13 +215,9 @@ func sealRowNames() []string { return []string{rowConfig, rowRoot, rowWraps} }
 // it, and every row is opened by them before the node is anything.
 func (s *System) adoptSnapshot(ctx context.Context, _ *engine.Caller, _ engine.None, file engine.Upload) (engine.None, error) {
 	ctx = context.WithoutCancel(ctx)
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	none := engine.None{}
-	if is, err := s.Initialized(ctx); err != nil {
+	if err := s.stillEmpty(ctx); err != nil {
 		return none, err
-	} else if is {
-		return none, engine.Bad("this node is initialised already: restore into it with sys/storage/raft/snapshot")
 	}
 	var key []byte
 	st := &staging{system: s}
@@ -204,7 +230,12 @@ func (s *System) adoptSnapshot(ctx context.Context, _ *engine.Caller, _ engine.N
 	}
 	defer st.remove()
 	defer clear(key)
-	if _, err := s.Store.Replace(ctx, st.name); err != nil {
+	s.mu.Lock() // not before: whoever sends slowly would keep others from initialising it
+	defer s.mu.Unlock()
+	if err := s.stillEmpty(ctx); err != nil {
+		return none, err
+	}
+	if err := st.replace(ctx); err != nil {
 		return none, fmt.Errorf("restore: %w", err)
 	}
 	root, envelope, err := s.rootKey(ctx, key)
@@ -217,6 +248,14 @@ func (s *System) adoptSnapshot(ctx context.Context, _ *engine.Caller, _ engine.N
 	}
 	s.Logger.Warn("restored a snapshot into an empty node; leases that run out are kept until sys/leases/release", "cluster", st.file.ClusterName, "index", st.file.Index)
 	return none, nil
+}
+
+func (s *System) stillEmpty(ctx context.Context) error {
+	is, err := s.Initialized(ctx)
+	if err == nil && is {
+		return engine.Bad("this node is initialised already: restore into it with sys/storage/raft/snapshot")
+	}
+	return err
 }
 
 // UnsealKeyHeader brings one share of the seal key to an empty node, beside

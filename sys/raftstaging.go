@@ -2,6 +2,7 @@ package sys
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -34,12 +35,18 @@ type staging struct {
 	unlock func() (*barrier.Barrier, error)
 
 	core  map[string][]byte // rows of Core as the snapshot has them
+	size  int               // of core
 	peer  *barrier.Barrier
 	file  *archive.File
 	name  string
 	out   *storage.RowWriter
 	begun bool
+	keep  bool // the log may need what is staged
 }
+
+// coreBytes is how much of a snapshot is kept in memory before anybody has shown
+// a key to it; what a cluster keeps there is some kilobytes.
+const coreBytes = 16 << 20
 
 // stage reads the snapshot. When it fails, nothing is left.
 func (st *staging) stage(from io.Reader) (err error) {
@@ -82,9 +89,31 @@ func (st *staging) stage(from io.Reader) (err error) {
 
 func (st *staging) path() string { return filepath.Join(st.system.Staging, st.name) }
 
+// replace replaces all rows by those staged. When the log may hold the entry and
+// the rows are not in the store yet, for want of space say, the next start makes
+// up for it, and needs the staged rows for that: they stay.
+func (st *staging) replace(ctx context.Context) error {
+	store := st.system.Store
+	_, err := store.Replace(ctx, st.name)
+	if err == nil {
+		return nil
+	}
+	select {
+	case <-store.Failed():
+		st.keep = true
+	default:
+		st.keep = errors.Is(err, storage.ErrUnknownOutcome) || errors.Is(err, storage.ErrClosed)
+	}
+	return err
+}
+
 // remove drops what is not needed any longer. What stays takes space and harms
 // nobody.
-func (st *staging) remove() { _ = os.Remove(st.path()) }
+func (st *staging) remove() {
+	if !st.keep {
+		_ = os.Remove(st.path())
+	}
+}
 
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
@@ -97,6 +126,9 @@ func syncDir(dir string) error {
 // row takes one row of the snapshot. Those of Core come first.
 func (st *staging) row(r storage.Row) error {
 	if name, ok := strings.CutPrefix(string(r.Key), string(storage.BareKey(storage.Core, ""))); ok {
+		if st.size += len(r.Key) + len(r.Value); st.size > coreBytes {
+			return fmt.Errorf("%w: the rows that open it are too long", archive.ErrNotOurs)
+		}
 		st.core[name] = bytes.Clone(r.Value)
 		return nil
 	}

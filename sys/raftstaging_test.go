@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
+	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -110,5 +113,58 @@ func TestForgedSnapshotsAreRefused(t *testing.T) {
 			t.Errorf("%s: %d files are staged", name, len(left))
 		}
 		st.remove()
+	}
+}
+
+// fullDisk takes no rows as a whole.
+type fullDisk struct{ storage.State }
+
+func (fullDisk) Install(uint64, io.Reader) error { return errors.New("no space left on device") }
+
+// Once the log holds the entry, the next start has to find what it names.
+func TestStagedRowsStayWhileTheLogNeedsThem(t *testing.T) {
+	dir := t.TempDir()
+	staged := func(name string) (io.ReadCloser, error) { return os.Open(filepath.Join(dir, name)) }
+	for name, c := range map[string]struct {
+		state storage.State
+		left  bool
+	}{
+		"the rows were exchanged": {kv.NewMemory(), false},
+		"there was no space":      {fullDisk{kv.NewMemory()}, true},
+	} {
+		store, err := storage.Open(storage.Options{State: c.state, Log: raft.NewMemory(), Sealer: barrier.New(), Staged: staged})
+		if err != nil {
+			t.Fatal(err)
+		}
+		st := &staging{system: &System{Store: store, Staging: dir}, name: "rows"}
+		var rows bytes.Buffer
+		if err := storage.NewRowWriter(&rows, 1).Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(st.path(), rows.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := st.replace(context.Background()); (err != nil) != c.left {
+			t.Errorf("%s: %v", name, err)
+		}
+		st.remove()
+		if _, err := os.Stat(st.path()); (err == nil) != c.left {
+			t.Errorf("%s: what was staged: %v", name, err)
+		}
+		_ = store.Close()
+	}
+}
+
+// Before a key is shown, a snapshot takes no more memory than a cluster's own.
+func TestLongCoreIsRefused(t *testing.T) {
+	st := &staging{core: map[string][]byte{}}
+	row := storage.Row{Value: make([]byte, 1<<20)}
+	var err error
+	for i := 0; i < 32 && err == nil; i++ {
+		row.Key = storage.BareKey(storage.Core, strconv.Itoa(i))
+		err = st.row(row)
+	}
+	if !errors.Is(err, archive.ErrNotOurs) || len(st.core) > coreBytes>>20 {
+		t.Errorf("%d rows, then %v", len(st.core), err)
 	}
 }
