@@ -50,6 +50,9 @@ func TestFoldersAgreeWithAModel(t *testing.T) {
 			if got, want := list(t, s, folder), below(there, folder); !slices.Equal(got, want) {
 				t.Fatalf("below %q: %q, want %q", folder, got, want)
 			}
+			if got, want := pages(t, s, folder), below(there, folder); !slices.Equal(got, want) {
+				t.Fatalf("below %q in pages: %q, want %q", folder, got, want)
+			}
 		}
 	}
 }
@@ -97,4 +100,38 @@ func BenchmarkRemoveAFolderOf1000(b *testing.B) {
 			}
 		}
 	}
+}
+
+// pages lists a folder one row at a time, each from the last, and sorts that.
+func pages(t *testing.T, s *storage.Store, folder string) (names []string) {
+	t.Helper()
+	last := ""
+	for more := true; more; {
+		if err := s.View(context.Background(), func(tx *storage.Tx) error {
+			more = false
+			for name, err := range tx.In(storage.System).From(folder, last) {
+				if err != nil {
+					return err
+				}
+				if slices.Contains(names, name) {
+					if strings.TrimSuffix(name, "/") != last {
+						t.Errorf("%q, from %q, came again", name, last)
+					}
+					continue
+				}
+				if next := strings.TrimSuffix(name, "/"); next != last {
+					if more {
+						break
+					}
+					last, more = next, true
+				}
+				names = append(names, name)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
