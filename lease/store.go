@@ -176,14 +176,25 @@ func (s *Store) revoke(tx *storage.Tx, id string, forced bool) error {
 		}
 		return DetachToken(tx, pathOf(id), r.Token)
 	}
+	r.Forced = r.Forced || forced
+	s.end(tx, id, r)
+	return nil
+}
+
+// end has the schedule undo a loan. One that is still being made is undone when
+// that is over, unless it is forced: what is not there yet cannot be undone, and
+// would be left behind.
+func (s *Store) end(tx *storage.Tx, id string, r *row) {
 	now := s.Now()
 	if now.Before(r.Expires) {
 		r.Expires = now
 	}
-	r.Failure, r.GivenUp, r.Forced = "", false, r.Forced || forced
+	unlist(tx, r)
+	r.Failure, r.GivenUp = "", false
 	rows(tx).Put(id, r)
-	schedule.At(tx, now, job(id, r))
-	return nil
+	if !r.Reserved || r.Forced {
+		schedule.At(tx, now, job(id, r))
+	}
 }
 
 // Ended waits until a lease is gone. An error says why it is not.
@@ -254,7 +265,7 @@ func (s *Store) RevokePrefix(tx *storage.Tx, prefix string, force bool) error {
 	if force {
 		kind = KindForce
 	}
-	schedule.At(tx, s.Now(), schedule.Job{Kind: kind, ID: prefix + "\x1f" + ids[len(ids)-1]})
+	schedule.At(tx, s.Now(), schedule.Job{Kind: kind, ID: prefix + "\x1f" + within(prefix, ids[len(ids)-1])})
 	return nil
 }
 
@@ -290,36 +301,6 @@ func (s *Store) Lends(tx *storage.Tx, mount string) (bool, error) {
 	return false, nil
 }
 
-// Empty has everything that a namespace has lent undone, and says whether it is.
-func (s *Store) Empty(tx *storage.Tx) (bool, error) {
-	done, n := true, 0
-	for row, err := range tx.In(storage.Owners).Scan("", "") {
-		if err != nil {
-			return false, err
-		}
-		if n++; n > inOne {
-			return false, nil
-		}
-		o, err := owners(tx).Get(string(row.Key))
-		if err != nil {
-			return false, err
-		}
-		r, err := rows(tx.Of(o.Namespace)).Get(o.ID)
-		if err != nil {
-			return false, err
-		}
-		if r == nil || r.Loan == nil {
-			continue
-		}
-		if done = false; s.Now().Before(r.Expires) {
-			if err := s.revoke(tx.Of(o.Namespace), o.ID, false); err != nil {
-				return false, err
-			}
-		}
-	}
-	return done, nil
-}
-
 // List names what lies one level below a path: folders end in a slash.
 func (s *Store) List(tx *storage.Tx, prefix string) ([]string, error) {
 	return rows(tx).Names(strings.Trim(prefix, "/"), "")
@@ -331,34 +312,12 @@ func (s *Store) Count(tx *storage.Tx, prefix string) (int, error) {
 	return len(ids), err
 }
 
-// Irrevocable lists the leases that could not be undone, up to n of them (all
-// when n is negative), and says how many there are by mount.
-func (s *Store) Irrevocable(tx *storage.Tx, n int) (list []*Lease, byMount map[string]int, err error) {
-	ids, _, err := below(tx, "", "", -1)
-	if err != nil {
-		return nil, nil, err
-	}
-	byMount = make(map[string]int)
-	for _, id := range ids {
-		r, err := rows(tx).Peek(id)
-		if err != nil {
-			return nil, nil, err
-		}
-		if r == nil || !r.GivenUp {
-			continue
-		}
-		byMount[r.Mount]++
-		if n < 0 || len(list) < n {
-			list = append(list, s.show(id, r))
-		}
-	}
-	return list, byMount, nil
-}
-
 // below lists up to n ids below a path that come after one (all when n is
-// negative), and whether there are more.
+// negative), in the order of their rows, and whether there are more. It costs what
+// it lists.
 func below(tx *storage.Tx, path, after string, n int) (ids []string, more bool, err error) {
-	for name, err := range tx.In(storage.Leases).Children(path, "") {
+	at, inside, deeper := strings.Cut(after, "/") // the name that is gone on from
+	for name, err := range tx.In(storage.Leases).From(path, at) {
 		if err != nil {
 			return nil, false, err
 		}
@@ -368,8 +327,8 @@ func below(tx *storage.Tx, path, after string, n int) (ids []string, more bool, 
 		}
 		folder, isFolder := strings.CutSuffix(full, "/")
 		switch {
-		case after != "" && full <= after && !(isFolder && strings.HasPrefix(after, full)):
-			continue
+		case !isFolder && after != "" && name == at:
+			continue // a name comes before the folder of the same name
 		case n >= 0 && len(ids) >= n:
 			return ids, true, nil
 		case !isFolder:
@@ -380,7 +339,11 @@ func below(tx *storage.Tx, path, after string, n int) (ids []string, more bool, 
 		if n >= 0 {
 			rest = n - len(ids)
 		}
-		sub, subMore, err := below(tx, folder, after, rest)
+		begin := ""
+		if deeper && name == at+"/" {
+			begin = inside
+		}
+		sub, subMore, err := below(tx, folder, begin, rest)
 		if err != nil {
 			return nil, false, err
 		}
@@ -390,3 +353,6 @@ func below(tx *storage.Tx, path, after string, n int) (ids []string, more bool, 
 	}
 	return ids, false, nil
 }
+
+// within is a lease's id as below takes it to go on from, below a path.
+func within(path, id string) string { return strings.TrimPrefix(strings.TrimPrefix(id, path), "/") }

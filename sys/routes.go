@@ -9,6 +9,7 @@ var parts = []func() engine.Routes[System]{
 	controlRoutes,
 	mountRoutes,
 	namespaceRoutes,
+	deletionRoutes,
 	remountRoutes,
 	uiRoutes,
 	policyRoutes,
