@@ -49,6 +49,7 @@ var levels = []struct {
 	{4, "mount"},
 	{4, "access/*"},
 	{4, "audit"},
+	{4, "cluster"},           // what nodes say to each other; knows nothing of requests' meaning
 	{4, "engine/enginetest"}, // a whole engine under test: memory store, clock, transcripts
 
 	{5, "sys"},
@@ -56,6 +57,8 @@ var levels = []struct {
 	{5, "auth/*"},
 	{5, "server/config"},   // parsed by server, read by the CLI: neither may be below it
 	{5, "server/listener"}, // sockets and certificates; knows nothing of requests
+
+	{5, "server/registration"}, // clients of directories of services
 
 	{6, "server"},
 	{6, "catalog"},

@@ -111,6 +111,17 @@ func commands() []command {
 		{"operator key-status", "", "Show the key that encrypts storage", shows, bindKeyStatus},
 		{"operator members", "", "List the nodes of the cluster", shows, bindMembers},
 		{"operator step-down", "", "Make the active node give up its role", acts, bindStepDown},
+		{"operator raft join", "[LEADER-API-ADDR]", "Make a node join a cluster", shows, bindRaftJoin},
+		{"operator raft list-peers", "", "List the nodes of the log", shows, bindRaftPeers},
+		{"operator raft remove-peer", "NODE-ID", "Take a node out of the cluster", acts,
+			bindRaftPeer("remove-peer", "Error removing the peer from the raft cluster: %w", "Peer removed successfully!")},
+		{"operator raft promote", "NODE-ID", "Let a node vote", acts,
+			bindRaftPeer("promote", "Error promoting the node: %w", "Success! The node may vote.")},
+		{"operator raft demote", "NODE-ID", "Let a node vote no more", acts,
+			bindRaftPeer("demote", "Error demoting the node: %w", "Success! The node votes no more.")},
+		{"operator raft autopilot get-config", "", "Show when a node counts as healthy, and when as gone", shows, bindAutopilotGet},
+		{"operator raft autopilot set-config", "", "Say when a node counts as healthy, and when as gone", acts, bindAutopilotSet},
+		{"operator raft autopilot state", "", "Show how the nodes do", shows, bindAutopilotState},
 		{"operator diagnose", "", "Check a server's configuration before it starts", withFormat, bindDiagnose},
 	}
 }

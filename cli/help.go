@@ -126,6 +126,10 @@ func groupShort(group string) string {
 		return "Work with namespaces"
 	case "operator":
 		return "Run a server's life cycle"
+	case "operator raft":
+		return "Work with the nodes of a cluster"
+	case "operator raft autopilot":
+		return "Work with what watches over the nodes"
 	case "print":
 		return "Print what the client would use"
 	}

@@ -140,6 +140,14 @@ func bindPolicyWhoCan(*flags) action {
 			c.ui.out("")
 			c.ui.table(rows)
 		}
+		rows = [][]string{{"Token", "Accessor", "Rule", "By", "Conditions"}}
+		for _, g := range d.objects("tokens") {
+			rows = append(rows, []string{g.text("name"), g.text("id"), g.text("path"), places(g), conditions(g)})
+		}
+		if len(rows) > 1 {
+			c.ui.out("")
+			c.ui.table(rows)
+		}
 		c.ui.truncated(d)
 		return nil
 	}
@@ -232,10 +240,17 @@ func bindPolicyDiff(f *flags) action {
 		if err != nil {
 			return remote("Error comparing policy %s: %w", *name, err)
 		}
+		d := dataOf(a)
 		if !c.ui.isTable() {
-			return c.ui.structured(dataOf(a))
+			if err := c.ui.structured(d); err != nil {
+				return err
+			}
+		} else {
+			c.ui.policyDiff(policy.NormalizeName(*name), d)
 		}
-		c.ui.policyDiff(policy.NormalizeName(*name), dataOf(a))
+		if d.text("incomplete") == "true" { // what is not shown must not pass for no change
+			return local("There are too many rules to compare where they overlap: there, more may change than is shown")
+		}
 		return nil
 	}
 }

@@ -145,7 +145,7 @@ func (c *Collection[E, T]) Routes() Routes[E] {
 	at, noun := c.pattern(), c.Noun
 	routes := Routes[E]{
 		List(c.Path, c.list).Doc("List every " + noun + "."),
-		c.route(at, storage.ReadOnly, OpRead, c.read).Doc("Read a " + noun + "."),
+		c.route(at, storage.ReadOnly, OpRead, c.read).takes().Doc("Read a " + noun + "."),
 		c.exists(c.route(at, storage.ReadWrite, OpWrite, func(e *E, call *Call) (any, error) {
 			return c.write(e, call, decoding{over: !c.Replace}, false)
 		})).Doc("Make or change a " + noun + "."),
@@ -156,7 +156,7 @@ func (c *Collection[E, T]) Routes() Routes[E] {
 		}).Doc("Change some fields of a "+noun+"."))
 	}
 	if !c.Keep {
-		routes = append(routes, c.route(at, storage.ReadWrite, OpDelete, c.remove).Doc("Delete a "+noun+"."))
+		routes = append(routes, c.route(at, storage.ReadWrite, OpDelete, c.remove).takes().Doc("Delete a "+noun+"."))
 	}
 	return routes
 }
@@ -173,7 +173,7 @@ func (c *Collection[E, T]) Fields(segment string, fields ...string) Routes[E] {
 				return nil, err
 			}
 			return fieldsOf(reflect.ValueOf(item).Elem(), func(f *field) bool { return slices.Contains(fields, f.Name) })
-		}).Doc(fmt.Sprintf("Read %s of a %s.", fields[0], c.Noun)),
+		}).takes().Doc(fmt.Sprintf("Read %s of a %s.", fields[0], c.Noun)),
 		c.route(at, storage.ReadWrite, OpWrite, func(e *E, call *Call) (any, error) {
 			item, err := c.load(call)
 			if err != nil {
@@ -189,7 +189,7 @@ func (c *Collection[E, T]) Fields(segment string, fields ...string) Routes[E] {
 				return nil, Bad("missing %s", fields[0])
 			}
 			return c.store(e, call, item)
-		}).Doc(fmt.Sprintf("Change %s of a %s.", fields[0], c.Noun)),
+		}).takes(fields...).Doc(fmt.Sprintf("Change %s of a %s.", fields[0], c.Noun)),
 		c.route(at, storage.ReadWrite, OpDelete, func(e *E, call *Call) (any, error) {
 			item, err := c.load(call)
 			if err != nil || item.New {
@@ -200,7 +200,7 @@ func (c *Collection[E, T]) Fields(segment string, fields ...string) Routes[E] {
 			}
 			_, err = c.store(e, call, item)
 			return nil, err
-		}).Doc(fmt.Sprintf("Set %s of a %s back to its default.", fields[0], c.Noun)),
+		}).takes().Doc(fmt.Sprintf("Set %s of a %s back to its default.", fields[0], c.Noun)),
 	}
 }
 
@@ -214,6 +214,12 @@ func (c *Collection[E, T]) route(pattern string, mode storage.Mode, op Op, f fun
 		}
 		return answerOf(a), nil
 	}
+	return r
+}
+
+// takes names the parameters that a route knows besides those of its path.
+func (r Route[E]) takes(parameters ...string) Route[E] {
+	r.Info.only = append([]string{}, parameters...)
 	return r
 }
 

@@ -226,7 +226,7 @@ type Field struct {
 func (r *RouteInfo) Fields() []Field {
 	var out []Field
 	for _, f := range planOf(r.Request).fields {
-		if !f.All {
+		if !f.All && (f.Path || r.Takes(f.Name)) {
 			out = append(out, Field{f.Name, f.Doc, f.Default, f.Required, f.Path, f.typ})
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/fastness-dev/fastness/storage"
@@ -43,25 +44,32 @@ type RouteInfo struct {
 	Response reflect.Type
 	Mode     storage.Mode
 	Place    Place
-	Login    bool // no token is asked for
-	Grants   bool // answers a Grant: a login
-	Verifies bool // Match.Verify is to be called before the transaction
-	Lends    bool // answers a Loan, which is made after the transaction
-	Sudo     bool // the token needs sudo on the path
-	Flat     bool // data is repeated at the top level of the envelope
-	Bare     bool // data is the whole body
-	Quiet    bool // not audited: health and the like
-	Sealed   bool // may run while the barrier is sealed
-	Outside  bool // acts outside of a transaction
-	Unwraps  bool // with Login: a token is asked for when another's is in the body
-	Creates  bool // tells create from update by looking
-	RootOnly bool // exists in the root namespace only
+	Login    bool     // no token is asked for
+	Grants   bool     // answers a Grant: a login
+	Verifies bool     // Match.Verify is to be called before the transaction
+	Lends    bool     // answers a Loan, which is made after the transaction
+	Sudo     bool     // the token needs sudo on the path
+	Flat     bool     // data is repeated at the top level of the envelope
+	Bare     bool     // data is the whole body
+	Quiet    bool     // not audited: health and the like
+	Sealed   bool     // may run while the barrier is sealed
+	Outside  bool     // acts outside of a transaction
+	Unwraps  bool     // with Login: a token is asked for when another's is in the body
+	Creates  bool     // tells create from update by looking
+	RootOnly bool     // exists in the root namespace only
+	only     []string // the parameters that it knows of Request's, if not all
 	ops      []Op
 	plan     *plan
 }
 
 // Ops are the operations that the route answers.
 func (r *RouteInfo) Ops() []Op { return r.ops }
+
+// Takes says whether a parameter of Request, in the body or the query, means
+// something to the route: requests that routes share name those of others too.
+func (r *RouteInfo) Takes(parameter string) bool {
+	return r.only == nil || slices.Contains(r.only, parameter)
+}
 
 // A Route is one path of an engine and the function behind it.
 type Route[E any] struct {
@@ -97,6 +105,13 @@ func (r Route[E]) Quiet() Route[E] { r.Info.Quiet = true; return r }
 
 // WhileSealed lets the route run without the barrier's keys.
 func (r Route[E]) WhileSealed() Route[E] { r.Info.Sealed = true; return r }
+
+// OnActive marks a route that the active node answers although it only reads:
+// it tells what that node alone knows.
+func (r Route[E]) OnActive() Route[E] { r.Info.Place = ActiveNode; return r }
+
+// OnThisNode marks a route that acts on the node that was asked, and on no other.
+func (r Route[E]) OnThisNode() Route[E] { r.Info.Place = AnyNode; return r }
 
 // RootNamespace hides the route in other namespaces.
 func (r Route[E]) RootNamespace() Route[E] { r.Info.RootOnly = true; return r }

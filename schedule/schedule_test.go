@@ -24,22 +24,22 @@ type memoryLog struct {
 	fail  chan struct{}
 }
 
-func (l *memoryLog) Start(applied uint64, apply func(uint64, []byte) error) error {
-	l.index, l.apply, l.fail = applied, apply, make(chan struct{})
+func (l *memoryLog) Start(applied uint64, m storage.Machine) error {
+	l.index, l.apply, l.fail = applied, m.Apply, make(chan struct{})
 	return nil
 }
 
-func (l *memoryLog) Propose(_ context.Context, entry []byte) error {
+func (l *memoryLog) Propose(_ context.Context, _ uint64, entry []byte) (*storage.Fate, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.index++
-	return l.apply(l.index, entry)
+	return storage.NewFate(), l.apply(l.index, entry)
 }
 
-func (l *memoryLog) Leading() bool           { return true }
+func (l *memoryLog) ReadIndex(context.Context) (uint64, error) { return 0, nil }
+
+func (l *memoryLog) Leads() uint64           { return 1 }
 func (l *memoryLog) Full() bool              { return false }
-func (l *memoryLog) Lost() <-chan struct{}   { return nil }
-func (l *memoryLog) Term() uint64            { return 1 }
 func (l *memoryLog) Failed() <-chan struct{} { return l.fail }
 func (l *memoryLog) Err() error              { return nil }
 func (l *memoryLog) Close() error            { return nil }

@@ -150,6 +150,9 @@ func (c Command) run(ctx context.Context, f *flags) error {
 	if err != nil {
 		return err
 	}
+	if l, ok := log.(*raft.Log); ok {
+		s.sys.Settings.NodeID = l.Status().NodeID // drawn by the log where the configuration is silent
+	}
 	defer func() {
 		if err := s.Close(); err != nil {
 			logger.Error("close storage", "error", err)

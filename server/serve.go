@@ -46,6 +46,11 @@ func (n *node) serve(ctx context.Context) error {
 	if err := n.open(); err != nil {
 		return err
 	}
+	leave, err := n.register(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	if n.conf.PIDFile != "" {
 		if err := os.WriteFile(n.conf.PIDFile, []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
 			return fmt.Errorf("write pid_file: %w", err)

@@ -20,6 +20,7 @@ func (*conflict) Error() string { return "conflict with a concurrent transaction
 // A group is the transactions of one entry.
 type group struct {
 	first, last uint64
+	term        uint64 // of the leadership in which it was checked for conflicts
 	ops         []byte
 	fresh       []freshRow // what it leaves behind, for the cache
 	drops       bool       // it drops stretches
@@ -162,18 +163,22 @@ func (c *commits) failAll(err error, renew func()) {
 }
 
 // commit seals what a transaction wrote, gives it its place and waits until it
-// is applied.
-func (s *Store) commit(tx *Tx, b *buffer) (uint64, error) {
+// is applied. Who stops waiting does not know what became of it.
+func (s *Store) commit(ctx context.Context, tx *Tx, b *buffer) (uint64, error) {
 	ops, w, fresh, err := s.encode(b)
 	if err != nil {
 		return 0, err
 	}
-	g, err := s.commits.place(tx, w, ops, fresh)
+	g, err := s.place(tx, w, ops, fresh)
 	if err != nil {
 		return 0, err
 	}
-	<-g.done
-	return g.index, g.err
+	select {
+	case <-g.done:
+		return g.index, g.err
+	case <-ctx.Done():
+		return 0, fmt.Errorf("%w: %w", ErrUnknownOutcome, ctx.Err())
+	}
 }
 
 // encode turns buffered writes into ops of the log, in ciphertext.
@@ -219,19 +224,26 @@ func (s *Store) encode(b *buffer) (ops []byte, w write, fresh []freshRow, err er
 // maxFreshRow bounds the rows that are kept in the cache as they are written.
 const maxFreshRow = 4 << 10
 
-// place checks a transaction against everything before it and appends it.
-func (c *commits) place(tx *Tx, w write, ops []byte, fresh []freshRow) (*group, error) {
+// place checks a transaction against everything before it and appends it. The
+// check is good for the leadership that it is made in: by then all that came
+// before is applied, and what others propose later will never be.
+func (s *Store) place(tx *Tx, w write, ops []byte, fresh []freshRow) (*group, error) {
+	c := &s.commits
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.stopped != nil {
 		return nil, c.stopped
+	}
+	term := s.log.Leads()
+	if term == 0 {
+		return nil, s.notLeading()
 	}
 	if with := c.conflict(tx); with != nil {
 		return nil, &conflict{with}
 	}
 	c.seq++
 	if c.open == nil {
-		c.open = &group{first: c.seq, done: make(chan struct{})}
+		c.open = &group{first: c.seq, term: term, done: make(chan struct{})}
 	}
 	g := c.open
 	g.last = c.seq
@@ -400,8 +412,8 @@ func (s *Store) propose() {
 		}
 		entry := append(appendHead(make([]byte, 0, len(g.ops)+32), entryHead{s.node, g.first, g.last}), g.ops...)
 		g.ops = nil
-		lost := s.log.Lost()
-		if err := s.log.Propose(context.Background(), entry); err != nil {
+		fate, err := s.log.Propose(context.Background(), g.term, entry)
+		if err != nil {
 			<-slots
 			s.commits.fail(g, err, s.renew)
 			continue
@@ -409,8 +421,8 @@ func (s *Store) propose() {
 		go func() {
 			select {
 			case <-g.done:
-			case <-lost:
-				s.commits.fail(g, fmt.Errorf("%w: the disk is full", ErrUnknownOutcome), s.renew)
+			case <-fate.Decided():
+				s.commits.fail(g, fate.Err(), s.renew)
 			}
 			<-slots
 		}()

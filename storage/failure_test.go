@@ -82,15 +82,13 @@ func TestARefusedWriteHidesNoConflict(t *testing.T) {
 func TestAnEntryWithoutSpaceMayComeLater(t *testing.T) {
 	s, log := open(t)
 	put(t, s, "k", "1")
-	log.lost = make(chan struct{})
 	log.hold.Store(true)
 	_, err := s.Update(ctx, func(tx *storage.Tx) error { tx.In(storage.System).Put("k", []byte("2")); return nil })
 	if !errors.Is(err, storage.ErrUnknownOutcome) {
 		t.Fatalf("got %v", err)
 	}
-	log.lost = make(chan struct{})
 	log.hold.Store(false)
-	if err := log.Propose(ctx, log.held[0]); err != nil {
+	if _, err := log.Propose(ctx, 1, log.held[0]); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.View(ctx, func(tx *storage.Tx) error {
@@ -103,4 +101,59 @@ func TestAnEntryWithoutSpaceMayComeLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, s, "k", "3")
+}
+
+// A transaction that was checked in one leadership is not proposed in the next:
+// what others wrote in between is not in its check.
+func TestACheckIsGoodForOneLeadership(t *testing.T) {
+	s, log := open(t)
+	put(t, s, "k", "0")
+	runs := 0
+	_, err := s.Update(ctx, func(tx *storage.Tx) error {
+		rows := tx.In(storage.System)
+		old, err := rows.Get("k")
+		if err != nil {
+			return err
+		}
+		if runs++; runs == 1 {
+			log.term.Store(2)
+		}
+		rows.Put("k", append(old, '1'))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.term.Store(0)
+	if _, err := s.Update(ctx, func(*storage.Tx) error { t.Error("it ran"); return nil }); !errors.Is(err, storage.ErrNotLeader) {
+		t.Errorf("without leading: %v", err)
+	}
+}
+
+// All rows may be replaced by those of another node: nothing of before is seen
+// again, and a transaction that began before runs again.
+func TestAllRowsAreReplaced(t *testing.T) {
+	s, log := open(t)
+	put(t, s, "k", "before")
+	runs := 0
+	_, err := s.Update(ctx, func(tx *storage.Tx) error {
+		rows := tx.In(storage.System)
+		got, err := rows.Get("k")
+		if err != nil {
+			return err
+		}
+		if runs++; runs == 1 {
+			if err := log.machine.Replace(log.index+10, func() error { log.index += 10; return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rows.Put("k", append(got, '!'))
+		return nil
+	})
+	if err != nil || runs != 2 {
+		t.Errorf("%d runs, %v", runs, err)
+	}
+	if s.Index() != log.index {
+		t.Errorf("at %d of %d", s.Index(), log.index)
+	}
 }

@@ -86,28 +86,39 @@ type State interface {
 	Close() error
 }
 
+// A Machine is what a Log works on.
+type Machine struct {
+	// Apply makes an entry visible. An error stops the log: it is a node that
+	// cannot go on.
+	Apply func(index uint64, entry []byte) error
+	// Replace runs put, which replaces all rows by those of another node as the
+	// entry of the index left them. Nothing is applied meanwhile.
+	Replace func(index uint64, put func() error) error
+}
+
 // A Log orders entries, makes them durable and hands them, in order, to the
-// function given to Start.
+// machine given to Start.
 type Log interface {
 	// Start replays what is committed beyond applied, then takes proposals.
-	// It returns once this node has applied everything that was committed.
-	// An error from apply stops the log: it is a node that cannot go on.
-	Start(applied uint64, apply func(index uint64, entry []byte) error) error
-	// Propose puts an entry in the log's order. Entries proposed by one
-	// goroutine are ordered as proposed. It may return before the entry is
-	// durable; apply tells when it is. An error means that the entry will
-	// never be applied, unless it is ErrUnknownOutcome.
-	Propose(ctx context.Context, entry []byte) error
+	// It returns once this node has applied everything that it knows to be
+	// committed: all there is, if it is the only one.
+	Start(applied uint64, m Machine) error
+	// Propose puts an entry in the log's order, if this node still leads in the
+	// given term. Entries proposed by one goroutine are ordered as proposed. It
+	// may return before the entry is durable; the machine is told when it is,
+	// or else the fate decides. An error means that the entry will never be
+	// applied.
+	Propose(ctx context.Context, term uint64, entry []byte) (*Fate, error)
+	// Leads is the term in which this node leads, and may propose; 0 when it
+	// does not. By then it has applied whatever was committed in earlier terms.
+	// Terms grow with every election.
+	Leads() uint64
+	// ReadIndex asks what was committed by now: whoever has applied the entry of
+	// the index sees all that anybody was told. 0 is no more than this node has
+	// applied. It waits for a leader until ctx ends.
+	ReadIndex(ctx context.Context) (uint64, error)
 	// Full says whether every entry is refused until there is space again.
 	Full() bool
-	// Lost is closed when there was no space for entries that were proposed and
-	// not applied: they may never be, or may come once there is space. It is
-	// good for what is proposed after the call; nil never happens.
-	Lost() <-chan struct{}
-	// Leading says whether this node may propose.
-	Leading() bool
-	// Term counts leaderships; it grows with every election.
-	Term() uint64
 	// Failed is closed when the log cannot go on; Err says why.
 	Failed() <-chan struct{}
 	Err() error

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -18,6 +19,10 @@ type Options struct {
 	Sealer Sealer
 	// CacheBytes bounds the opened rows kept in memory; 0 is 32 MiB.
 	CacheBytes int
+	// Followed is told of each row of [Core] that another node has written, before
+	// anything written later can be seen; what it is given is only valid during
+	// the call. It must not use the store.
+	Followed func(path string, value []byte)
 	// Logger gets what no caller can be told; nil discards it.
 	Logger *slog.Logger
 }
@@ -30,6 +35,8 @@ type Store struct {
 	logger *slog.Logger
 	cache  *rowCache
 	node   uint64 // random per process: whose entries are ours
+
+	followed func(path string, value []byte)
 
 	index atomic.Uint64 // index of the last applied entry
 
@@ -75,13 +82,13 @@ func Open(o Options) (*Store, error) {
 	}
 	s := &Store{
 		state: o.State, log: o.Log, sealer: o.Sealer, logger: o.Logger,
-		node: binary.BigEndian.Uint64(id[:]), closed: make(chan struct{}),
+		node: binary.BigEndian.Uint64(id[:]), followed: o.Followed, closed: make(chan struct{}),
 	}
 	s.cache = newRowCache(o.CacheBytes, &s.index)
 	s.commits.init()
 	s.watch.init()
 	s.index.Store(o.State.Applied())
-	if err := o.Log.Start(o.State.Applied(), s.apply); err != nil {
+	if err := o.Log.Start(o.State.Applied(), Machine{Apply: s.apply, Replace: s.replace}); err != nil {
 		return nil, fmt.Errorf("start log: %w", err)
 	}
 	s.done.Go(s.propose)
@@ -109,7 +116,21 @@ func (s *Store) Index() uint64 { return s.index.Load() }
 func (s *Store) Retries() uint64 { return s.retries.Load() }
 
 // Leading says whether this node may write.
-func (s *Store) Leading() bool { return s.log.Leading() }
+func (s *Store) Leading() bool { return s.log.Leads() != 0 }
+
+// Leads is the term in which this node may write; 0 when it may not.
+func (s *Store) Leads() uint64 { return s.log.Leads() }
+
+// Fresh returns once this node shows all that was acknowledged, by whichever
+// node, before the call. It waits for a leader, and for this node to have caught
+// up, until ctx ends.
+func (s *Store) Fresh(ctx context.Context) error {
+	index, err := s.log.ReadIndex(ctx)
+	if err != nil || index == 0 {
+		return err
+	}
+	return s.Wait(ctx, index)
+}
 
 // Failed is closed when the log cannot go on; Err says why.
 func (s *Store) Failed() <-chan struct{} { return s.log.Failed() }
@@ -142,6 +163,10 @@ func (s *Store) Do(ctx context.Context, mode Mode, f func(*Tx) error) (uint64, e
 			mode = ReadWrite
 			continue
 		}
+		if errors.Is(err, ErrNotLeader) && s.log.Leads() != 0 {
+			s.retries.Add(1) // it came between two leaderships of this node
+			continue
+		}
 		var c *conflict
 		if !errors.As(err, &c) {
 			return index, err
@@ -160,6 +185,9 @@ func (s *Store) Do(ctx context.Context, mode Mode, f func(*Tx) error) (uint64, e
 func (s *Store) once(ctx context.Context, mode Mode, f func(*Tx) error) (uint64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
+	}
+	if mode == ReadWrite && s.log.Leads() == 0 {
+		return 0, s.notLeading()
 	}
 	snap, err := s.acquire()
 	if err != nil {
@@ -188,11 +216,26 @@ func (s *Store) once(ctx context.Context, mode Mode, f func(*Tx) error) (uint64,
 	if !s.room(writes) {
 		return snap.index, ErrFull
 	}
-	index, err := s.commit(tx, writes)
+	index, err := s.commit(ctx, tx, writes)
 	if err != nil {
 		return snap.index, err
 	}
 	return index, ferr
+}
+
+// notLeading says why this node may not write.
+func (s *Store) notLeading() error {
+	select {
+	case <-s.closed:
+		return ErrClosed
+	case <-s.log.Failed():
+		return fmt.Errorf("the log has stopped: %w", s.log.Err())
+	default:
+	}
+	if s.log.Full() {
+		return ErrFull
+	}
+	return ErrNotLeader
 }
 
 // acquire takes a reference to the snapshot of the last applied entry.
@@ -282,6 +325,7 @@ func (s *Store) apply(index uint64, entry []byte) error {
 		own = s.commits.advance(head.first, head.last)
 	} else {
 		s.commits.foreign()
+		s.follow(ops)
 	}
 	if own != nil {
 		s.remember(own, index)
@@ -300,6 +344,28 @@ func (s *Store) apply(index uint64, entry []byte) error {
 	return nil
 }
 
+// replace has put replace all rows, by those of the entry of an index.
+func (s *Store) replace(index uint64, put func() error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cur != nil {
+		s.cur.release()
+		s.cur = nil
+	}
+	if err := put(); err != nil {
+		return fmt.Errorf("replace the rows by those of entry %d: %w", index, err)
+	}
+	s.index.Store(index)
+	s.cache.clear()
+	s.touched.Range(func(_, last any) bool { last.(*atomic.Uint64).Store(index); return true })
+	s.commits.foreign()
+	if err := s.followAll(); err != nil {
+		return err
+	}
+	s.watch.notify()
+	return nil
+}
+
 // remember keeps what a group of ours wrote, which is what is read next.
 func (s *Store) remember(g *group, index uint64) {
 	if !g.drops { // else an earlier row of the group may have been dropped
@@ -313,6 +379,34 @@ func (s *Store) remember(g *group, index uint64) {
 	if s.sealer.Sealed() {
 		s.cache.clear() // the barrier was sealed meanwhile, and the cache forgotten
 	}
+}
+
+// core is what the keys of bare rows begin with.
+var core = Core.append(nil, tableBare)
+
+// follow shows who asked what another node changed among the bare rows.
+func (s *Store) follow(ops []Op) {
+	if s.followed == nil {
+		return
+	}
+	for i := range ops {
+		if op := &ops[i]; op.Kind == OpPut && bytes.HasPrefix(op.Key, core) {
+			s.followed(string(op.Key[len(core):]), op.Value)
+		}
+	}
+}
+
+// followAll shows all bare rows of the root namespace, since any may have changed.
+func (s *Store) followAll() error {
+	if s.followed == nil {
+		return nil
+	}
+	rows := s.state.Snapshot()
+	err := rows.Scan(core, Range{ID: Core.ID + 1}.append(nil, tableBare), func(key, value []byte) bool {
+		s.followed(string(key[len(core):]), value)
+		return true
+	})
+	return errors.Join(err, rows.Close())
 }
 
 // forget takes what an op changed out of the caches.

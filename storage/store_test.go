@@ -25,35 +25,43 @@ type memLog struct {
 	refuse  atomic.Bool
 	hold    atomic.Bool // takes entries and keeps them
 	held    [][]byte
-	lost    chan struct{}
+	fate    *storage.Fate
+	term    atomic.Uint64
+	machine storage.Machine
 	failed  chan struct{}
 }
 
-func (l *memLog) Start(applied uint64, apply func(uint64, []byte) error) error {
-	l.index, l.apply, l.failed = applied, apply, make(chan struct{})
+func (l *memLog) Start(applied uint64, m storage.Machine) error {
+	l.index, l.apply, l.machine, l.failed, l.fate = applied, m.Apply, m, make(chan struct{}), storage.NewFate()
+	l.term.Store(1)
 	return nil
 }
 
-func (l *memLog) Propose(_ context.Context, entry []byte) error {
+func (l *memLog) Propose(_ context.Context, term uint64, entry []byte) (*storage.Fate, error) {
 	if l.refuse.Load() {
-		return storage.ErrFull
+		return nil, storage.ErrFull
+	}
+	if l.term.Load() != term {
+		return nil, storage.ErrNotLeader
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.hold.Load() {
 		l.held = append(l.held, entry)
-		close(l.lost)
-		return nil
+		fate := l.fate
+		l.fate = storage.NewFate()
+		fate.Decide(storage.ErrUnknownOutcome)
+		return fate, nil
 	}
 	l.index++
 	l.entries.Add(1)
-	return l.apply(l.index, entry)
+	return l.fate, l.apply(l.index, entry)
 }
 
+func (l *memLog) ReadIndex(context.Context) (uint64, error) { return 0, nil }
+
 func (l *memLog) Full() bool              { return false }
-func (l *memLog) Lost() <-chan struct{}   { return l.lost }
-func (l *memLog) Leading() bool           { return true }
-func (l *memLog) Term() uint64            { return 1 }
+func (l *memLog) Leads() uint64           { return l.term.Load() }
 func (l *memLog) Failed() <-chan struct{} { return l.failed }
 func (l *memLog) Err() error              { return nil }
 func (l *memLog) Close() error            { return nil }

@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"cmp"
 	"encoding/json"
 	"iter"
 	"slices"
@@ -237,9 +238,9 @@ type askedWhoCan struct {
 	Capability string `json:"capability" required:"true" doc:"create, read, update, patch, delete, list or sudo."`
 }
 
-// A giver is a policy or entity that gives a capability, and how.
+// A giver is a policy, entity or token that gives a capability, and how.
 type giver struct {
-	ID   string `json:"id,omitempty"` // of an entity
+	ID   string `json:"id,omitempty"` // of an entity; the accessor of a token
 	Name string `json:"name"`
 	policy.Grant
 }
@@ -247,7 +248,8 @@ type giver struct {
 type whoCan struct {
 	Policies []giver `json:"policies"`
 	Entities []giver `json:"entities"`
-	// Truncated says that there are more entities than were looked at.
+	Tokens   []giver `json:"tokens"` // by display name; batch tokens are nowhere to be found
+	// Truncated says that there are more entities or tokens than were looked at.
 	Truncated bool `json:"truncated"`
 }
 
@@ -261,7 +263,7 @@ func (s *System) whoCan(v engine.View, q askedWhoCan) (*whoCan, error) {
 		return nil, engine.Bad("unknown capability %q", q.Capability)
 	}
 	path := strings.TrimLeft(q.Path, "/")
-	a := &whoCan{Policies: []giver{}, Entities: []giver{}}
+	a := &whoCan{Policies: []giver{}, Entities: []giver{}, Tokens: []giver{}}
 	names, err := s.Policies.Names(tx)
 	if err != nil {
 		return nil, err
@@ -285,7 +287,49 @@ func (s *System) whoCan(v engine.View, q askedWhoCan) (*whoCan, error) {
 		}
 		return nil
 	})
-	return a, err
+	if err != nil {
+		return nil, err
+	}
+	return a, s.tokensThatCan(tx, a, path, c)
+}
+
+// tokensThatCan lists the tokens of the namespace that give a capability, by
+// what they hold together with their entities.
+func (s *System) tokensThatCan(tx *storage.Tx, a *whoCan, path string, c policy.Caps) error {
+	type answer struct{ grant *policy.Grant }
+	known := map[string]answer{} // many tokens hold the same
+	n := 0
+	for e, err := range s.Tokens.All(tx) {
+		if err != nil {
+			return err
+		}
+		if n++; n > mostHolders {
+			a.Truncated = true
+			break
+		}
+		names, of, err := s.bearer(tx, e)
+		if err != nil {
+			return err
+		}
+		key := strings.Join(names, "\x00")
+		if of.Entity != nil {
+			key += "\x00\x00" + of.Entity.ID
+		}
+		found, ok := known[key]
+		if !ok {
+			acl, err := s.Policies.For(tx, names, of, nil)
+			if err != nil {
+				return err
+			}
+			found.grant = acl.Gives(path, c)
+			known[key] = found
+		}
+		if found.grant != nil {
+			a.Tokens = append(a.Tokens, giver{e.Accessor, e.DisplayName, *found.grant})
+		}
+	}
+	slices.SortStableFunc(a.Tokens, func(a, b giver) int { return cmp.Compare(a.Name, b.Name) })
+	return nil
 }
 
 func (s *System) eachHolder(tx *storage.Tx, truncated *bool, f func(*Holder) error) error {

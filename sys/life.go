@@ -50,7 +50,13 @@ func (s *System) Initialized(ctx context.Context) (bool, error) {
 	return c != nil, err
 }
 
+// sealConfig is the seal of this node's cluster, also of one that it is joining.
 func (s *System) sealConfig(ctx context.Context) (c *seal.Config, err error) {
+	if s.Cluster != nil {
+		if c := s.Cluster.Joining(); c != nil {
+			return c, nil
+		}
+	}
 	err = s.Store.View(ctx, func(tx *storage.Tx) error {
 		c, err = storage.In[seal.Config](tx.In(storage.Core), "").Get(rowConfig)
 		return err
@@ -285,6 +291,9 @@ func (s *System) Unseal(ctx context.Context, share []byte) error {
 
 // open unlocks the barrier with the seal key and begins a leadership.
 func (s *System) open(ctx context.Context, sealKey []byte) error {
+	if err := s.enter(ctx, sealKey); err != nil {
+		return err
+	}
 	rootKey, keyring, err := s.rootKey(ctx, sealKey)
 	if err != nil {
 		return err
@@ -315,6 +324,21 @@ func (s *System) open(ctx context.Context, sealKey []byte) error {
 	}
 	s.serving.Store(true)
 	s.Logger.Info("unsealed")
+	return nil
+}
+
+// enter completes the joining of a cluster, if this node has asked to join one.
+func (s *System) enter(ctx context.Context, sealKey []byte) error {
+	if s.Cluster == nil || s.Cluster.Joining() == nil {
+		return nil
+	}
+	err := s.Cluster.Enter(ctx, sealKey)
+	if errors.Is(err, barrier.ErrWrongKey) {
+		return wrongKey()
+	}
+	if err != nil {
+		return fmt.Errorf("join the cluster: %w", err)
+	}
 	return nil
 }
 
@@ -401,6 +425,7 @@ type SealStatus struct {
 	ClusterID       string `json:"cluster_id,omitempty"`
 	RecoverySeal    bool   `json:"recovery_seal"`
 	StorageType     string `json:"storage_type"`
+	Removed         *bool  `json:"removed_from_cluster,omitempty"` // from a cluster with a log
 	FastnessVersion string `json:"fastness_version"`
 }
 
@@ -408,6 +433,9 @@ type SealStatus struct {
 func (s *System) Status(ctx context.Context) (*SealStatus, error) {
 	a := &SealStatus{Type: seal.Shamir, Sealed: !s.Serving(), Version: s.Settings.Version, BuildDate: s.Settings.BuildDate,
 		StorageType: s.Settings.StorageType, FastnessVersion: s.Settings.FastnessVersion}
+	if s.Cluster != nil && s.Cluster.Standing().Removed {
+		a.Removed = new(true)
+	}
 	config, err := s.sealConfig(ctx)
 	if err != nil {
 		return nil, err
@@ -438,9 +466,6 @@ func (s *System) cluster(ctx context.Context) (c *cluster, err error) {
 	return c, err
 }
 
-// stepDown has nobody to step down for: there is one node.
-func (s *System) stepDown(engine.View, engine.None) (engine.None, error) { return engine.None{}, nil }
-
 func (s *System) sealStatus(v engine.View, _ engine.None) (*SealStatus, error) {
 	return s.Status(v.Context())
 }
@@ -453,11 +478,11 @@ func (s *System) initStatus(v engine.View, _ engine.None) (json.RawMessage, erro
 func lifeRoutes() engine.Routes[System] {
 	return engine.Routes[System]{
 		engine.Read("init", (*System).initStatus).Public().Bare().Quiet().WhileSealed().RootNamespace().Doc("Say whether the cluster is initialised."),
-		engine.Outside("init", engine.OpWrite, (*System).init).Public().Bare().Quiet().WhileSealed().RootNamespace().Doc("Initialise the cluster."),
+		engine.Outside("init", engine.OpWrite, (*System).init).OnThisNode().Public().Bare().Quiet().WhileSealed().RootNamespace().Doc("Initialise the cluster."),
 		engine.Read("seal-status", (*System).sealStatus).Public().Bare().Quiet().WhileSealed().RootNamespace().Doc("Say how the seal stands."),
-		engine.Outside("unseal", engine.OpWrite, (*System).unsealStep).Public().Bare().Quiet().WhileSealed().RootNamespace().Doc("Give one share of the seal key."),
-		engine.Outside("seal", engine.OpWrite, (*System).sealNow).Sudo().WhileSealed().RootNamespace().Doc("Seal the node."),
-		engine.Compute("step-down", (*System).stepDown).Sudo().RootNamespace().Doc("Give up being the active node."),
+		engine.Outside("unseal", engine.OpWrite, (*System).unsealStep).OnThisNode().Public().Bare().Quiet().WhileSealed().RootNamespace().Doc("Give one share of the seal key."),
+		engine.Outside("seal", engine.OpWrite, (*System).sealNow).OnThisNode().Sudo().WhileSealed().RootNamespace().Doc("Seal the node."),
+		engine.Outside("step-down", engine.OpWrite, (*System).stepDown).Sudo().RootNamespace().Doc("Give up being the active node."),
 		engine.Read("health", (*System).health).Public().Bare().Quiet().WhileSealed().RootNamespace().Doc("Say how the node is, by status code."),
 		engine.Read("leader", (*System).leader).Public().Bare().Quiet().WhileSealed().RootNamespace().Doc("Name the active node."),
 	}

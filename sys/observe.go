@@ -163,29 +163,6 @@ func hostname() string {
 	return name
 }
 
-type haNode struct {
-	Hostname       string     `json:"hostname"`
-	APIAddress     string     `json:"api_address"`
-	ClusterAddress string     `json:"cluster_address"`
-	Active         bool       `json:"active_node"`
-	LastEcho       *time.Time `json:"last_echo"`
-	Version        string     `json:"version"`
-	UpgradeVersion string     `json:"upgrade_version,omitempty"` // of nodes with raft
-}
-
-type haStatus struct {
-	Nodes []haNode `json:"nodes"`
-}
-
-func (s *System) haStatus(engine.View, engine.None) (*haStatus, error) {
-	n := haNode{Hostname: hostname(), APIAddress: s.Settings.APIAddr, ClusterAddress: s.Settings.ClusterAddr,
-		Active: true, Version: s.Settings.Version}
-	if s.Settings.StorageType == "raft" {
-		n.UpgradeVersion = s.Settings.Version
-	}
-	return &haStatus{[]haNode{n}}, nil
-}
-
 type versionInfo struct {
 	Previous  *string   `json:"previous_version"`
 	Installed time.Time `json:"timestamp_installed"`
@@ -267,7 +244,7 @@ func observeRoutes() engine.Routes[System] {
 		engine.Read("metrics", (*System).metrics).RootNamespace().Doc("Show the metrics."),
 		engine.Read("in-flight-req", (*System).inFlight).Bare().RootNamespace().Doc("List the requests being answered."),
 		engine.Read("host-info", (*System).hostInfo).RootNamespace().Doc("Describe the machine."),
-		engine.Read("ha-status", (*System).haStatus).TopLevel().RootNamespace().Doc("List the nodes of the cluster."),
+		engine.Read("ha-status", (*System).haStatus).OnActive().TopLevel().RootNamespace().Doc("List the nodes of the cluster."),
 		engine.List("version-history", (*System).versionHistory).RootNamespace().Doc("List the versions that ran."),
 		engine.Read("config/state/sanitized", (*System).sanitized).RootNamespace().Doc("Show the configuration without its secrets."),
 		engine.Read("replication/status", (*System).replicationStatus).Public().RootNamespace().Doc("Say that there is no replication."),

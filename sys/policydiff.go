@@ -23,6 +23,9 @@ type policyDiff struct {
 	Holders []changedHolders `json:"holders"`
 	// Truncated says that there are more tokens or entities than were looked at.
 	Truncated bool `json:"truncated"`
+	// Incomplete says that there are too many rules to look at where two of them
+	// meet: there, more may change than is told.
+	Incomplete bool `json:"incomplete"`
 }
 
 // ChangedHolders are all who hold the same policies.
@@ -45,15 +48,15 @@ func (s *System) diffPolicy(v engine.View, q askedDiff) (*policyDiff, error) {
 	if err != nil {
 		return nil, engine.Bad("%s", err)
 	}
-	d := &differ{s: s, tx: tx, next: next, groups: map[string]*changedHolders{}}
+	a := &policyDiff{Holders: []changedHolders{}}
+	d := &differ{s: s, tx: tx, next: next, groups: map[string]*changedHolders{}, incomplete: &a.Incomplete}
 	var old []*policy.Policy
 	if p, err := s.Policies.Get(tx, name); err != nil {
 		return nil, err
 	} else if p != nil {
 		old = append(old, p.Literally())
 	}
-	a := &policyDiff{Holders: []changedHolders{},
-		Changes: notNil(policy.Compare(policy.Compile(old), policy.Compile([]*policy.Policy{next.Literally()})))}
+	a.Changes = d.compare(policy.Compile(old), policy.Compile([]*policy.Policy{next.Literally()}))
 	if err := d.tokens(&a.Truncated); err != nil {
 		return nil, err
 	}
@@ -76,6 +79,8 @@ type differ struct {
 	tx     *storage.Tx
 	next   *policy.Policy
 	groups map[string]*changedHolders // by their policies, and entity where that matters
+
+	incomplete *bool // as the answer says it
 }
 
 func (d *differ) changes(names []string, of policy.Subject) ([]policy.Change, error) {
@@ -87,14 +92,14 @@ func (d *differ) changes(names []string, of policy.Subject) ([]policy.Change, er
 	if err != nil {
 		return nil, err
 	}
-	return notNil(policy.Compare(old, next)), nil
+	return d.compare(old, next), nil
 }
 
-func notNil(list []policy.Change) []policy.Change {
-	if list == nil {
-		return []policy.Change{}
-	}
-	return list
+// compare is policy.Compare, never nil, which notes that it left something out.
+func (d *differ) compare(old, next *policy.ACL) []policy.Change {
+	list, all := policy.Compare(old, next)
+	*d.incomplete = *d.incomplete || !all
+	return append([]policy.Change{}, list...)
 }
 
 // group is that of all who hold the same, which is the entity's own where a
@@ -151,7 +156,7 @@ func (d *differ) tokens(truncated *bool) error {
 			*truncated = true
 			return nil
 		}
-		names, of, err := d.bearer(e)
+		names, of, err := d.s.bearer(d.tx, e)
 		if err != nil {
 			return err
 		}
@@ -166,11 +171,11 @@ func (d *differ) tokens(truncated *bool) error {
 
 // bearer is what a token holds together with its entity; nothing, if that is
 // disabled. An entity of another namespace holds nothing here.
-func (d *differ) bearer(e *token.Entry) (names []string, of policy.Subject, err error) {
-	if e.EntityID == "" || e.EntityHome != "" || d.s.Holders == nil {
+func (s *System) bearer(tx *storage.Tx, e *token.Entry) (names []string, of policy.Subject, err error) {
+	if e.EntityID == "" || e.EntityHome != "" || s.Holders == nil {
 		return e.Policies, of, nil
 	}
-	h, err := d.s.Holders.Holder(d.tx, e.EntityID)
+	h, err := s.Holders.Holder(tx, e.EntityID)
 	if err != nil || h == nil || h.Disabled {
 		return nil, of, err
 	}

@@ -5,6 +5,7 @@ import "github.com/fastness-dev/fastness/engine"
 // parts are the route tables of sys/, one for each file that has a subject.
 var parts = []func() engine.Routes[System]{
 	lifeRoutes,
+	raftRoutes,
 	wrappingRoutes,
 	controlRoutes,
 	mountRoutes,

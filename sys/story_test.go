@@ -196,7 +196,7 @@ func (w *world) tell(t *testing.T, a *engine.Answer, c *engine.Call, err error) 
 	return out
 }
 
-var unsteady = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|_[0-9a-f]{8}"|"h[0-9a-f]{64}"|/h[0-9a-f]{64}"`)
+var unsteady = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|_[0-9a-f]{8}"|"h[0-9a-f]{64}"|/h[0-9a-f]{64}"|"[0-9A-Za-z]{24}"`)
 
 // name puts a name in the place of what differs from run to run.
 func (w *world) name(s string) string {

@@ -67,6 +67,9 @@ type System struct {
 	Seed func(tx *storage.Tx) error
 	// Approver is the caller of a request, as one who may agree to another's.
 	Approver func(*engine.Call) (control.Approver, error)
+	// Cluster is all nodes together. nil makes a node with a log one that is
+	// alone, and is what a node without has.
+	Cluster Cluster
 	// Node answers for the parts of sys that are the server's own.
 	Node Node
 
@@ -84,6 +87,7 @@ type Settings struct {
 	FastnessVersion string
 	BuildDate       string
 	StorageType     string
+	NodeID          string // of this node in its cluster
 	ClusterName     string
 	APIAddr         string
 	ClusterAddr     string
@@ -125,6 +129,9 @@ type InFlight struct {
 // New makes a sealed system of its parts, and returns it.
 func New(s *System) *System {
 	s.started = time.Now()
+	if s.Cluster == nil && s.Settings.StorageType == "raft" {
+		s.Cluster = alone{s}
+	}
 	if s.Denials == nil {
 		s.Denials = policy.NewDenials(1)
 	}

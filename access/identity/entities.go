@@ -19,7 +19,7 @@ func entityRoutes() engine.Routes[Store] {
 		engine.Write("entity/name/{name...}", (*Store).writeEntityByName).Doc("Make or change the entity with a name."),
 		engine.Delete("entity/name/{name...}", (*Store).deleteEntityByName).Doc("Delete the entity with a name."),
 		engine.Write("entity/batch-delete", (*Store).deleteEntities).Doc("Delete entities."),
-		engine.Write("entity/merge", (*Store).mergeEntities).Doc("Merge entities into one."),
+		engine.Write("entity/merge", (*Store).mergeEntities).Doc("Merge entities into one: all of them disabled, or none."),
 	}
 }
 

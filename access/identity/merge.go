@@ -1,21 +1,26 @@
 package identity
 
 import (
+	"fmt"
+	"net/http"
 	"slices"
 
+	"github.com/fastness-dev/fastness/api"
 	"github.com/fastness-dev/fastness/engine"
 )
 
 type mergeRequest struct {
 	From  []string `json:"from_entity_ids" doc:"Ids of the entities to merge, which end."`
 	To    string   `json:"to_entity_id" doc:"Id of the entity to merge into."`
-	Force bool     `json:"force" doc:"Merge though both have a second factor of one method: that of the entity to merge into stays."`
+	Force bool     `json:"force" doc:"Merge though both have a secret of one MFA method: that of the entity to merge into stays."`
 	Keep  []string `json:"conflicting_alias_ids_to_keep" doc:"Where both have an alias at a mount: ids of those to keep."`
 }
 
 // mergeEntities moves aliases and memberships of entities to another, which
 // their tokens are then tokens of. Neither policies nor metadata move: who may
-// merge must not thereby grant.
+// merge must not thereby grant. For the same reason a disabled entity is merged
+// with disabled ones only: its tokens would work again, or those of the others
+// stop, without anybody having said so.
 func (s *Store) mergeEntities(v engine.Tx, q mergeRequest) (engine.None, error) {
 	none := engine.None{}
 	switch {
@@ -43,6 +48,9 @@ func (s *Store) mergeEntities(v engine.Tx, q mergeRequest) (engine.None, error) 
 		if from == nil {
 			return none, engine.Bad("entity id to merge from is invalid")
 		}
+		if err := mergeable(&to, from); err != nil {
+			return none, err
+		}
 		if s.o.Merged != nil {
 			if err := s.o.Merged(tx, from.ID, to.ID, q.Force); err != nil {
 				return none, err
@@ -57,9 +65,24 @@ func (s *Store) mergeEntities(v engine.Tx, q mergeRequest) (engine.None, error) 
 	return none, nil
 }
 
+// mergeable refuses to merge what is disabled with what is not.
+func mergeable(to, from *Entity) error {
+	off, on := from, to
+	switch {
+	case to.Disabled == from.Disabled:
+		return nil
+	case to.Disabled:
+		off, on = to, from
+	}
+	return engine.Bad("entity %s is disabled and entity %s is not: disable both or neither before merging them", off.ID, on.ID)
+}
+
 // merge moves what from has to to, and ends from. The caller stores to.
 func (s *Store) merge(v engine.Tx, to, from *Entity, keep []string) error {
 	tx := whole(v)
+	if err := conflicts(to, from, keep); err != nil {
+		return err
+	}
 	g, err := s.groups.Get(tx)
 	if err != nil {
 		return err
@@ -71,12 +94,7 @@ func (s *Store) merge(v engine.Tx, to, from *Entity, keep []string) error {
 	for i := range from.Aliases {
 		a := from.Aliases[i]
 		if other := to.at(a.Accessor); other != nil {
-			mine, theirs := slices.Contains(keep, other.ID), slices.Contains(keep, a.ID)
-			if mine == theirs {
-				return engine.Bad("both entities have an alias at mount accessor %q: name one of %s and %s in 'conflicting_alias_ids_to_keep'",
-					a.Accessor, other.ID, a.ID)
-			}
-			if mine {
+			if slices.Contains(keep, other.ID) {
 				continue
 			}
 			to.drop(tx, g, other.ID)
@@ -97,4 +115,23 @@ func (s *Store) merge(v engine.Tx, to, from *Entity, keep []string) error {
 		finders(tx).Put(byMerged(id), &finder{to.ID})
 	}
 	return nil
+}
+
+// conflicts tells every mount at which both entities have an alias and not one
+// of the two is named to be kept.
+func conflicts(to, from *Entity, keep []string) error {
+	var wrong []string
+	for i := range from.Aliases {
+		a := &from.Aliases[i]
+		other := to.at(a.Accessor)
+		if other == nil || slices.Contains(keep, other.ID) != slices.Contains(keep, a.ID) {
+			continue
+		}
+		wrong = append(wrong, fmt.Sprintf("both entities have an alias at mount accessor %q: name one of %s and %s in 'conflicting_alias_ids_to_keep'",
+			a.Accessor, other.ID, a.ID))
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return &api.Error{Status: http.StatusBadRequest, Errors: wrong}
 }

@@ -272,7 +272,7 @@ func (w *walk) merge() {
 		}
 	}
 	status := 204
-	if from == to || at["pass"] > 1 || at["ldap"] > 1 {
+	if from == to || at["pass"] > 1 || at["ldap"] > 1 || w.m.entities[from].disabled != w.m.entities[to].disabled {
 		status = 400
 	}
 	w.do(engine.OpWrite, "entity/merge", fields{"from_entity_ids": []string{from}, "to_entity_id": to}, status)

@@ -22,6 +22,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/fastness-dev/fastness/access/identity"
+	"github.com/fastness-dev/fastness/api"
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/schedule"
 	"github.com/fastness-dev/fastness/storage"
@@ -219,13 +220,14 @@ func (s *Store) Removed(tx *storage.Tx, entityID string) error {
 }
 
 // Merged moves the secrets of an entity to the one that it is merged into. Where
-// both have one of a method, that one's stays if force is set, else it is
-// refused.
+// both have one of a method, that one's stays if force is set, else all of them
+// are told and it is refused.
 func (s *Store) Merged(tx *storage.Tx, from, into string, force bool) error {
 	ids, err := secrets(tx, from).Names("", "")
 	if err != nil {
 		return fmt.Errorf("list MFA secrets: %w", err)
 	}
+	var wrong []string
 	for _, id := range ids {
 		theirs, err := secrets(tx, from).Get(id)
 		if err != nil {
@@ -238,8 +240,11 @@ func (s *Store) Merged(tx *storage.Tx, from, into string, force bool) error {
 		case ours == nil:
 			secrets(tx, into).Put(id, theirs)
 		case !force:
-			return engine.Bad("both entities have a secret of the MFA method %s: destroy one of them, or set 'force'", id)
+			wrong = append(wrong, fmt.Sprintf("both entities have a secret of the MFA method %s: destroy one of them, or set 'force'", id))
 		}
+	}
+	if len(wrong) > 0 {
+		return &api.Error{Status: http.StatusBadRequest, Errors: wrong}
 	}
 	return nil
 }

@@ -22,10 +22,12 @@ type Change struct {
 
 // Compare lists what changes for somebody whose policies were compiled to old
 // and are to new, in the order of paths. Every path at which a capability is
-// gained or lost is matched by the path of a Change that says so.
-func Compare(old, new *ACL) []Change {
+// gained or lost is matched by the path of a Change that says so, if all is set:
+// it is not when there are too many patterns to look at where two of them meet.
+func Compare(old, new *ACL) (changes []Change, all bool) {
+	paths, all := probes(old, new)
 	at := map[decided][]pattern{} // where the same rules decide, the broadest patterns
-	for _, probe := range probes(old, new) {
+	for _, probe := range paths {
 		d := decided{old.at(probe, false), old.at(probe, true), new.at(probe, false), new.at(probe, true)}
 		p := newPattern(asPattern(probe))
 		if slices.ContainsFunc(at[d], func(q pattern) bool { return q.covers(p) }) {
@@ -44,12 +46,12 @@ func Compare(old, new *ACL) []Change {
 			out = append(out, c)
 		}
 	}
-	all := slices.Clone(out)
-	out = slices.DeleteFunc(out, func(c Change) bool { return slices.ContainsFunc(all, c.followsFrom) })
+	said := slices.Clone(out)
+	out = slices.DeleteFunc(out, func(c Change) bool { return slices.ContainsFunc(said, c.followsFrom) })
 	slices.SortFunc(out, func(a, b Change) int {
 		return cmp.Or(cmp.Compare(a.Path, b.Path), slices.Compare(a.Gained, b.Gained), slices.Compare(a.Lost, b.Lost), compareBool(a.Conditions, b.Conditions))
 	})
-	return slices.CompactFunc(out, func(a, b Change) bool { return reflect.DeepEqual(a, b) })
+	return slices.CompactFunc(out, func(a, b Change) bool { return reflect.DeepEqual(a, b) }), all
 }
 
 // followsFrom says whether a change is no news beside another: that a/* may be
@@ -141,15 +143,15 @@ func asPattern(probe string) string {
 }
 
 // maxPairs bounds how many pairs of patterns are looked at. Beyond that, patterns
-// are compared one by one, and where two of them meet goes unsaid.
+// are compared one by one, and where two of them meet is not looked at.
 const maxPairs = 200_000
 
 // A pair of patterns needs to be looked at only if the rules of one of them
 // changed: of two rules that stay, the one that decided decides on.
 
 // probes are paths for each pattern whose rule changed, and for where it meets
-// another.
-func probes(old, new *ACL) (paths []string) {
+// another; complete is false if there were too many to look at that.
+func probes(old, new *ACL) (paths []string, complete bool) {
 	var all, changed []pattern
 	deepest := 0
 	known := map[string]bool{}
@@ -176,15 +178,16 @@ func probes(old, new *ACL) (paths []string) {
 			}
 		}
 	}
+	complete = len(changed)*len(all) <= maxPairs
 	for _, p := range changed {
 		paths = appendMeeting(paths, p, p, deepest)
 		for _, q := range all {
-			if len(changed)*len(all) <= maxPairs && !(p.exact() && q.exact()) {
+			if complete && !(p.exact() && q.exact()) {
 				paths = appendMeeting(paths, p, q, deepest)
 			}
 		}
 	}
-	return paths
+	return paths, complete
 }
 
 // byText are the rules by their patterns.

@@ -18,7 +18,10 @@ func TestCompareMissesNothing(t *testing.T) {
 			after = append(after, before...)
 		}
 		old, new := Compile(before), Compile(after)
-		changes := Compare(old, new)
+		changes, all := Compare(old, new)
+		if !all {
+			t.Fatal("overlaps were left out")
+		}
 		for range 25 {
 			q := drawQuery(t)
 			q.Sudo = false
@@ -74,7 +77,8 @@ func TestCompare(t *testing.T) {
 			"a/+/ -list"},
 	} {
 		var got []string
-		for _, ch := range Compare(aclOf(t, c.before), aclOf(t, c.after)) {
+		changes, _ := Compare(aclOf(t, c.before), aclOf(t, c.after))
+		for _, ch := range changes {
 			text := ch.Path + " "
 			for _, g := range ch.Gained {
 				text += "+" + g
@@ -91,8 +95,24 @@ func TestCompare(t *testing.T) {
 			t.Errorf("%s\n%s\n%s, want %s", c.before, c.after, s, c.want)
 		}
 	}
-	root := Compare(aclOf(t, ""), Compile([]*Policy{Root()}))
+	root, _ := Compare(aclOf(t, ""), Compile([]*Policy{Root()}))
 	if len(root) != 1 || root[0].Path != "*" || len(root[0].Gained) != capCount-1 {
 		t.Error(fmt.Sprint(root))
+	}
+}
+
+// Where there are too many rules to look at every two of them, that is said.
+func TestCompareSaysWhatItLeftOut(t *testing.T) {
+	rules := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, "path \"a%d/*\" { capabilities = [\"read\"] }\n", i)
+		}
+		return b.String()
+	}
+	for n, want := range map[int]bool{223: true, 224: false} { // two patterns each: 446² is below the bound
+		if list, all := Compare(aclOf(t, ""), aclOf(t, rules(n))); all != want || len(list) != n {
+			t.Errorf("of %d rules: %d changes, all told: %t", n, len(list), all)
+		}
 	}
 }

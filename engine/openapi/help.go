@@ -52,6 +52,8 @@ func details(r *engine.RouteInfo) string {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if p := f.Tag.Get("path"); p != "" {
 			name = p
+		} else if !r.Takes(name) {
+			return
 		}
 		if name == "" || name == "-" {
 			return

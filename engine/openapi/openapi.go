@@ -138,7 +138,7 @@ func (d *Document) add(m Mount, path string, params []Parameter, r *engine.Route
 			Responses: map[string]Response{strconv.Itoa(status(r)): {"OK"}}}
 		switch op {
 		case engine.OpRead:
-			o.Parameters = query(r.Request)
+			o.Parameters = query(r)
 			if p.Get != nil {
 				p.Get.Parameters = append(listing(false), o.Parameters...)
 				continue
@@ -152,10 +152,10 @@ func (d *Document) add(m Mount, path string, params []Parameter, r *engine.Route
 			}
 			p.Get = o
 		case engine.OpWrite:
-			o.RequestBody = body(r.Request)
+			o.RequestBody = body(r)
 			p.Post = o
 		case engine.OpPatch:
-			o.RequestBody = body(r.Request)
+			o.RequestBody = body(r)
 			p.Patch = o
 		case engine.OpDelete:
 			p.Delete = o

@@ -57,6 +57,24 @@ func TestDocumentTellsWhatRoutesTake(t *testing.T) {
 	}
 }
 
+// Routes that share the type of their request tell of what each of them knows.
+func TestCollectionsTellWhatEachRouteTakes(t *testing.T) {
+	c := engine.Collection[box, thing]{Path: "box", Noun: "box"}
+	info := (&engine.Spec[box]{Name: "box", Kind: engine.Secret, Routes: append(c.Routes(), c.Fields("size", "size")...)}).Type().Info()
+	d := openapi.New("1.21.0")
+	d.Add(openapi.Mount{Path: "b/", Info: info}, false)
+	item, size := d.Paths["/b/box/{name}"], d.Paths["/b/box/{name}/size"]
+	if n := len(item.Get.Parameters) + len(size.Get.Parameters); n > 0 {
+		t.Errorf("%d parameters of reads: %+v, %+v", n, item.Get.Parameters, size.Get.Parameters)
+	}
+	if all := item.Post.RequestBody.Content["application/json"].Schema.Properties; len(all) != 3 {
+		t.Errorf("a box has %d fields: %+v", len(all), all)
+	}
+	if one := size.Post.RequestBody.Content["application/json"].Schema; len(one.Properties) != 1 || one.Properties["size"] == nil || len(one.Required) > 0 {
+		t.Errorf("its size has %+v", one)
+	}
+}
+
 func TestGenericPathsNameTheMount(t *testing.T) {
 	d := openapi.New("1.21.0")
 	d.Add(openapi.Mount{Path: "b/", Info: boxInfo()}, true)

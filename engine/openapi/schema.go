@@ -78,26 +78,26 @@ func each(t reflect.Type, f func(reflect.StructField)) {
 }
 
 // eachParam calls f with the fields that the body or the query fill.
-func eachParam(t reflect.Type, f func(name string, field reflect.StructField)) {
-	each(t, func(field reflect.StructField) {
+func eachParam(r *engine.RouteInfo, f func(name string, field reflect.StructField)) {
+	each(r.Request, func(field reflect.StructField) {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		if name == "" || name == "-" || field.Tag.Get("path") != "" || field.Tag.Get("body") != "" {
+		if name == "" || name == "-" || field.Tag.Get("path") != "" || field.Tag.Get("body") != "" || !r.Takes(name) {
 			return
 		}
 		f(name, field)
 	})
 }
 
-func query(t reflect.Type) (params []Parameter) {
-	eachParam(t, func(name string, f reflect.StructField) {
+func query(r *engine.RouteInfo) (params []Parameter) {
+	eachParam(r, func(name string, f reflect.StructField) {
 		params = append(params, Parameter{Name: name, Description: f.Tag.Get("doc"), In: "query", Schema: schemaOf(f.Type)})
 	})
 	return params
 }
 
-func body(t reflect.Type) *Body {
+func body(r *engine.RouteInfo) *Body {
 	s := &Schema{Type: "object", Properties: make(map[string]*Schema)}
-	eachParam(t, func(name string, f reflect.StructField) {
+	eachParam(r, func(name string, f reflect.StructField) {
 		p := schemaOf(f.Type)
 		p.Description, p.Default = f.Tag.Get("doc"), f.Tag.Get("default")
 		if f.Tag.Get("secret") == "true" {

@@ -31,6 +31,7 @@ type Config struct {
 	Listeners    []Listener    // at least one
 	Seals        []Seal        // none is Shamir
 	Telemetry    Telemetry     // metrics at sys/metrics
+	Registration Registration  // where the node says how it stands; zero is nowhere
 	UserLockouts []UserLockout // per kind of auth method
 
 	APIAddr           string // URL at which clients reach this node
@@ -93,9 +94,9 @@ type RetryJoin struct {
 	CACertFile     string
 	ClientCertFile string
 	ClientKeyFile  string
-	AutoJoin       string // go-discover expression; may hold credentials
-	AutoJoinScheme string
-	AutoJoinPort   int
+	CACert         string // PEM, instead of the file
+	ClientCert     string // PEM, instead of the file
+	ClientKey      string // PEM, instead of the file; it is never shown
 }
 
 // A Seal says what protects the root key.
@@ -205,7 +206,7 @@ func (c *Config) fields() fields {
 		"plugin_file_permissions": without(octal(&c.PluginFilePermissions), "external plugins are not served"),
 		"plugin_tmpdir":           without(str(&c.PluginTmpdir), "external plugins are not served"),
 
-		"service_registration": unsupported("register the service with your platform"),
+		"service_registration": c.setRegistration,
 		"audit":                unsupported("enable devices with `fastness audit enable`, or nothing is audited"),
 		"initialize":           unsupported("initialise with `fastness operator init`"),
 		"plugin":               unsupported("external plugins are not served"),

@@ -153,6 +153,8 @@ func (s Source) applyEnv(d *decoder, c *Config) {
 		{"RAFT_PATH", c.raftOnly(str(&c.Storage.Path))},
 		{"RAFT_NODE_ID", c.raftOnly(str(&c.Storage.NodeID))},
 		{"RAFT_RETRY_JOIN_AS_NON_VOTER", c.raftOnly(boolean(&c.Storage.NonVoter))},
+		{"K8S_NAMESPACE", c.kubernetesOnly(str(&c.Registration.Namespace))},
+		{"K8S_POD_NAME", c.kubernetesOnly(str(&c.Registration.PodName))},
 		{"SEAL_TYPE", c.checkSealType},
 	} {
 		for _, prefix := range []string{"VAULT_", "FASTNESS_"} {
@@ -187,6 +189,14 @@ func (s Source) lookup(name string) (string, bool) {
 func (c *Config) raftOnly(set setter) setter {
 	return func(d *decoder, e entry) {
 		if c.Storage.Type == "raft" {
+			set(d, e)
+		}
+	}
+}
+
+func (c *Config) kubernetesOnly(set setter) setter {
+	return func(d *decoder, e entry) {
+		if c.Registration.Type == "kubernetes" {
 			set(d, e)
 		}
 	}

@@ -46,18 +46,17 @@ func (s *Storage) raftFields() fields {
 		"max_transaction_size":                     ignored,
 		"autopilot_reconcile_interval":             ignored,
 		"autopilot_update_interval":                ignored,
-		"autopilot_redundancy_zone":                unsupported("this build runs one node"),
-		"autopilot_upgrade_version":                unsupported("this build runs one node"),
+		"autopilot_redundancy_zone":                unsupported("any node may lead and vote; set retry_join_as_non_voter for one that shall not"),
+		"autopilot_upgrade_version":                unsupported("upgrade one node after the other"),
 		"raft_wal":                                 ignored, // our log has its own format
 		"raft_log_verifier_enabled":                ignored, // our log is always verified
 		"raft_log_verification_interval":           ignored,
 	}
 }
 
+const noAutoJoin = "nodes are not looked for: give leader_api_addr, with one retry_join for each node that may be there"
+
 func (s *Storage) addRetryJoin(d *decoder, e entry) {
-	if len(s.RetryJoin) == 0 {
-		d.warn(e.pos, "%q is not served by this build: this node runs alone and does not join the others", e.key)
-	}
 	for _, n := range blocksOf(e.value) {
 		var j RetryJoin
 		d.stanza("retry_join", n, fields{
@@ -66,15 +65,17 @@ func (s *Storage) addRetryJoin(d *decoder, e entry) {
 			"leader_ca_cert_file":     str(&j.CACertFile),
 			"leader_client_cert_file": str(&j.ClientCertFile),
 			"leader_client_key_file":  str(&j.ClientKeyFile),
-			"leader_ca_cert":          ignored, // PEM in the file; a key is not kept in memory for nothing
-			"leader_client_cert":      ignored,
-			"leader_client_key":       ignored,
-			"auto_join":               str(&j.AutoJoin),
-			"auto_join_scheme":        str(&j.AutoJoinScheme),
-			"auto_join_port":          integer(&j.AutoJoinPort),
-			"retry":                   ignored,
+			"leader_ca_cert":          str(&j.CACert),
+			"leader_client_cert":      str(&j.ClientCert),
+			"leader_client_key":       str(&j.ClientKey),
+			"auto_join":               unsupported(noAutoJoin),
+			"auto_join_scheme":        unsupported(noAutoJoin),
+			"auto_join_port":          unsupported(noAutoJoin),
+			"retry":                   ignored, // these are always retried
 		}, nil)
-		s.RetryJoin = append(s.RetryJoin, j)
+		if j.LeaderAPIAddr != "" { // else it was auto_join, which has warned
+			s.RetryJoin = append(s.RetryJoin, j)
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 func (c *Config) Validate() error {
 	v := &validator{}
 	v.storage(c.Storage)
+	v.joins(c.Storage)
 	if len(c.Listeners) == 0 {
 		v.fail(Position{}, "no listener: add listener \"tcp\" { address = \"127.0.0.1:8200\" … }")
 	}
@@ -29,6 +30,7 @@ func (c *Config) Validate() error {
 	}
 	v.url("api_addr", c.APIAddr)
 	v.url("cluster_addr", c.ClusterAddr)
+	v.registration(c.Registration)
 	v.times(c)
 	v.seals(c.Seals)
 	for _, access := range c.UnauthenticatedAccess {
@@ -59,6 +61,31 @@ func (v *validator) storage(s Storage) {
 	}
 	if s.TrailingLogs < 0 || s.SnapshotThreshold < 0 || s.SnapshotInterval < 0 || s.MaxEntrySize < 0 {
 		v.fail(Position{}, "trailing_logs, snapshot_threshold, snapshot_interval and max_entry_size cannot be negative")
+	}
+}
+
+// joins checks whom the node asks to be let in.
+func (v *validator) joins(s Storage) {
+	for _, j := range s.RetryJoin {
+		v.url("leader_api_addr of retry_join", j.LeaderAPIAddr)
+		for _, p := range [][3]string{{"leader_ca_cert", j.CACert, j.CACertFile}, {"leader_client_cert", j.ClientCert, j.ClientCertFile},
+			{"leader_client_key", j.ClientKey, j.ClientKeyFile}} {
+			if p[1] != "" && p[2] != "" {
+				v.fail(Position{}, "retry_join %s: %s and %s_file say the same: keep one", j.LeaderAPIAddr, p[0], p[0])
+			}
+		}
+		if (j.ClientCert+j.ClientCertFile == "") != (j.ClientKey+j.ClientKeyFile == "") {
+			v.fail(Position{}, "retry_join %s: a client certificate and its key belong together: give both or none", j.LeaderAPIAddr)
+		}
+	}
+}
+
+func (v *validator) registration(r Registration) {
+	if r.CheckTimeout < 0 {
+		v.fail(Position{}, "check_timeout of service_registration cannot be negative")
+	}
+	if (r.TLSCertFile == "") != (r.TLSKeyFile == "") {
+		v.fail(Position{}, "service_registration: tls_cert_file and tls_key_file belong together: give both or none")
 	}
 }
 

@@ -166,19 +166,19 @@ func TestWritesResumeWhenThereIsSpace(t *testing.T) {
 			l, m := start(t, dir, o)
 			propose(t, l, m, "a", "b")
 			full.Store(true)
-			lost := l.Lost()
-			if err := l.Propose(ctx, []byte("in flight")); err != nil {
+			fate, err := l.Propose(ctx, l.Leads(), []byte("in flight"))
+			if err != nil {
 				t.Fatal(err)
 			}
-			<-lost
-			if err := l.Propose(ctx, []byte("refused")); !errors.Is(err, storage.ErrFull) {
+			<-fate.Decided()
+			if err := try(l, []byte("refused")); !errors.Is(err, storage.ErrFull) {
 				t.Fatalf("got %v", err)
 			}
-			if !l.Full() || !l.Leading() || l.Err() != nil {
-				t.Errorf("full %t, leading %t, failed %v", l.Full(), l.Leading(), l.Err())
+			if !l.Full() || l.Leads() == 0 || l.Err() != nil {
+				t.Errorf("full %t, leading %t, failed %v", l.Full(), l.Leads() != 0, l.Err())
 			}
 			full.Store(false)
-			for errors.Is(l.Propose(ctx, []byte("c")), storage.ErrFull) {
+			for try(l, []byte("c")) != nil {
 			}
 			for m.last() != "c" {
 				<-m.seen
@@ -206,11 +206,11 @@ func TestTheStateMayBeFull(t *testing.T) {
 	l, m := start(t, filepath.Join(t.TempDir(), "log"), raft.Options{})
 	propose(t, l, m, "a")
 	m.full.Store(true)
-	lost := l.Lost()
-	if err := l.Propose(ctx, []byte("b")); err != nil {
+	fate, err := l.Propose(ctx, l.Leads(), []byte("b"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	<-lost
+	<-fate.Decided()
 	m.full.Store(false)
 	m.wait(2) // it was durable: it is applied after all
 	if err := l.Close(); err != nil {
@@ -225,13 +225,13 @@ func TestAnEntryIsSyncedBeforeItIsApplied(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := make(chan uint64)
-	if err := l.Start(0, func(uint64, []byte) error { seen <- syncs(t); return nil }); err != nil {
+	if err := l.Start(0, storage.Machine{Apply: func(uint64, []byte) error { seen <- syncs(t); return nil }}); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = l.Close() }()
 	for i := range 5 {
 		before := syncs(t)
-		if err := l.Propose(ctx, []byte("a")); err != nil {
+		if err := try(l, []byte("a")); err != nil {
 			t.Fatal(err)
 		}
 		if now := <-seen; now <= before {

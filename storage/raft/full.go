@@ -2,6 +2,7 @@ package raft
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/fastness-dev/fastness/storage"
@@ -17,11 +18,6 @@ func (l *Log) room() bool {
 // Full says whether every proposal is refused for want of space.
 func (l *Log) Full() bool { return l.full.Load() }
 
-// Lost is closed when entries that were proposed and not yet applied may never
-// be: there was no space to write them. They are not known to be lost either.
-// A channel is good for the proposals that follow the call.
-func (l *Log) Lost() <-chan struct{} { return *l.lost.Load() }
-
 // maxPause is the longest time between two tries to write again, in ticks.
 const maxPause = 64
 
@@ -30,13 +26,24 @@ const maxPause = 64
 func (l *Log) wait(ticks <-chan time.Time, why error) error {
 	l.full.Store(true)
 	l.o.Logger.Error("the disk is full: writes are refused and reads go on; free disk space and writes resume by themselves", "dir", l.o.Dir, "error", why)
-	close(*l.lost.Swap(new(make(chan struct{}))))
+	l.forget(fmt.Errorf("%w: the disk is full", storage.ErrUnknownOutcome))
+	if !l.alone() {
+		l.resign()
+	}
 	for pause, left := 1, 1; ; {
 		select {
 		case <-l.stop:
 			return errStopped
 		case p := <-l.props:
-			p.result <- storage.ErrFull
+			p.result <- proposed{err: storage.ErrFull}
+			continue
+		case <-l.inbox: // the sender repeats it
+			continue
+		case f := <-l.calls:
+			f()
+			continue
+		case r := <-l.asked:
+			l.waiting = append(l.waiting, r)
 			continue
 		case <-l.flushed:
 			l.flushing = false
@@ -67,5 +74,5 @@ func (l *Log) resume() error {
 		}
 		l.journal = nil
 	}
-	return l.lead(true)
+	return l.begin(true)
 }

@@ -2,6 +2,7 @@ package raft
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -14,6 +15,10 @@ import (
 type identity struct {
 	Node string `json:"node"` // node_id
 	Log  string `json:"log"`  // 16 random bytes in hex, drawn when the log was made
+	ID   uint64 `json:"id"`   // of the node among the log's members, drawn with it
+	// Joined says that the log was made by another node: this one begins without
+	// entries or members, and waits to be told.
+	Joined bool `json:"joined,omitempty"`
 }
 
 // newIdentity draws an id for the log, and one for a node that has no name.
@@ -25,7 +30,18 @@ func newIdentity(node string) (identity, error) {
 	if node == "" {
 		node = hex.EncodeToString(b[16:])
 	}
-	return identity{Node: node, Log: hex.EncodeToString(b[:16])}, nil
+	return identity{Node: node, Log: hex.EncodeToString(b[:16]), ID: NewID()}, nil
+}
+
+// NewID draws an id for a member of a log. It is never 0, which is nobody.
+func NewID() uint64 {
+	for {
+		var b [8]byte
+		_, _ = rand.Read(b[:]) // it never fails
+		if id := binary.BigEndian.Uint64(b[:]) >> 1; id != 0 {
+			return id
+		}
+	}
 }
 
 func (i identity) encode() ([]byte, error) { return json.Marshal(i) }
@@ -34,7 +50,7 @@ func (i identity) encode() ([]byte, error) { return json.Marshal(i) }
 // configured name; "" takes any.
 func parseIdentity(b []byte, dir, node string) (identity, error) {
 	var i identity
-	if err := json.Unmarshal(b, &i); err != nil || i.Node == "" || i.Log == "" {
+	if err := json.Unmarshal(b, &i); err != nil || i.Node == "" || i.Log == "" || i.ID == 0 {
 		return i, fmt.Errorf("%w: the log in %s does not say whose it is: %s", storage.ErrCorrupt, dir, advice)
 	}
 	if node != "" && node != i.Node {

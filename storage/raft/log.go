@@ -3,21 +3,24 @@
 //
 // The consensus is go.etcd.io/raft/v3, a state machine without clock, goroutine
 // or disk. This package owns what that leaves out: the loop that drives it, the
-// journal (etcd's WAL package behind a small interface) and its compaction. It
-// promises that an entry is applied after it is durable, once, and in order;
-// that a save which was not finished is cut off and anything else that is not as
-// it was written is reported, by file and byte, and never guessed at; that a
-// node without space refuses entries until there is some, and one whose disk
-// failed stops rather than acknowledges; and that it never takes up the log of
-// another node.
+// journal (etcd's WAL package behind a small interface) and its compaction,
+// membership, and the transfer of all rows to a node that is too far behind. It
+// promises that an entry is applied after it is durable on a majority, once, and
+// in order; that a save which was not finished is cut off and anything else that
+// is not as it was written is reported, by file and byte, and never guessed at;
+// that a node without space refuses entries until there is some, and one whose
+// disk failed stops rather than acknowledges; and that it never takes up the log
+// of another node.
 //
-// It serves one voter. Transport and membership come with the second node.
+// Members are numbers here. Where they are, and who may speak for them, is the
+// business of the [Transport].
 package raft
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"os"
@@ -54,37 +57,66 @@ type Options struct {
 	FreeSpace func() (uint64, error)
 	MinFree   uint64
 
+	// Transport carries messages to other members; nil is for a log that never
+	// has any.
+	Transport Transport
+	// Rows gives the state machine's rows as they are now, for a member that
+	// is too far behind.
+	Rows func() (Rows, error)
+	// Stage takes the rows that another member has sent.
+	Stage func(r io.Reader) (Staged, error)
+	// Rebind ties rows, of which there are none yet, to the log of another id.
+	Rebind func(id string) error
+	// Tick is the time between two heartbeats of a leader; 0 is 40 ms. A member
+	// that hears nothing for 10 to 20 of them stands for election.
+	Tick time.Duration
+	// Ticks replaces the clock; for tests.
+	Ticks <-chan time.Time
+
 	// wrap stands between the driver and its journal; for tests.
 	wrap func(journal) journal
 }
 
-// self is the raft id of the only voter.
-const self = 1
+// Rows is what a state machine holds, as one entry left it.
+type Rows struct {
+	Index uint64 // of that entry
+	Write func(io.Writer) error
+	Close func() error
+}
 
-// A Log is one voter's log on disk.
+// Staged is rows that are complete, and not in place.
+type Staged interface {
+	Index() uint64 // of the last entry that changed them
+	// Put makes them the state machine's, as of an entry, durably and at once.
+	Put(index uint64) error
+	Discard() error
+}
+
+// A Log is one member's log on disk.
 type Log struct {
 	o       Options
 	lock    *os.File
 	journal journal // nil while there is no space to open it
-	store   *etcdraft.MemoryStorage
+	store   *entries
 	node    *etcdraft.RawNode
-	apply   func(uint64, []byte) error
-	conf    *raftpb.ConfState
+	machine storage.Machine
+	me      atomic.Pointer[identity]
+
 	props   chan proposal
+	inbox   chan *raftpb.Message
+	calls   chan func()
 	flushed chan uint64
 	stop    chan struct{}
 	done    sync.WaitGroup
 	closing sync.Once
 	failed  chan struct{}
 	err     atomic.Pointer[error]
-	lost    atomic.Pointer[chan struct{}]
 	full    atomic.Bool
-	leading atomic.Bool
-	nodeID  atomic.Pointer[string]
-	term    atomic.Uint64
-	applied atomic.Uint64
-	commit  atomic.Uint64
-	last    atomic.Uint64
+
+	standing
+	members
+	reads
+	transfer
 
 	size     int64 // bytes of entries since the last cut
 	flushing bool
@@ -93,8 +125,14 @@ type Log struct {
 var _ storage.Log = (*Log)(nil)
 
 type proposal struct {
+	term   uint64
 	data   []byte
-	result chan error
+	result chan proposed
+}
+
+type proposed struct {
+	fate *storage.Fate
+	err  error
 }
 
 // Open prepares the log. The journal is read by Start.
@@ -111,23 +149,29 @@ func Open(o Options) (*Log, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Tick == 0 {
+		o.Tick = 40 * time.Millisecond
+	}
 	if o.Dir == "" {
 		return nil, errors.New("the log needs a directory")
 	}
-	l := &Log{o: o, props: make(chan proposal), flushed: make(chan uint64, 1), stop: make(chan struct{}), failed: make(chan struct{})}
-	l.lost.Store(new(make(chan struct{})))
-	l.nodeID.Store(&o.NodeID)
+	l := &Log{o: o, props: make(chan proposal), inbox: make(chan *raftpb.Message, 256), calls: make(chan func()),
+		flushed: make(chan uint64, 1), stop: make(chan struct{}), failed: make(chan struct{})}
+	l.me.Store(&identity{Node: o.NodeID})
+	l.standing.init()
+	l.reads.init()
 	return l, nil
 }
 
-// Start reads the journal, applies what the state machine lacks, and leads.
-func (l *Log) Start(applied uint64, apply func(uint64, []byte) error) (err error) {
+// Start reads the journal and applies what the state machine lacks. The only
+// voter leads when it returns.
+func (l *Log) Start(applied uint64, m storage.Machine) (err error) {
 	if l.lock, err = lockDir(l.o.Dir); err != nil {
 		return err
 	}
-	l.apply = apply
+	l.machine = m
 	l.applied.Store(applied)
-	if err := l.lead(false); err != nil {
+	if err := l.begin(false); err != nil {
 		err = errors.Join(err, l.lock.Close())
 		l.lock = nil
 		return err
@@ -136,27 +180,27 @@ func (l *Log) Start(applied uint64, apply func(uint64, []byte) error) (err error
 	return nil
 }
 
-// lead opens the journal and brings the node to where it may propose: all that
-// was committed is applied. When it fails, the journal is closed.
-func (l *Log) lead(again bool) error {
+// begin opens the journal and brings the node to where all that it knows to be
+// committed is applied. When it fails, the journal is closed.
+func (l *Log) begin(again bool) error {
 	applied := l.applied.Load()
-	j, r, err := journalPlace{l.o.Dir, l.o.NodeID, self, applied, again, l.o.Logger}.open()
+	j, r, err := journalPlace{dir: l.o.Dir, node: l.o.NodeID, applied: applied, again: again, logger: l.o.Logger}.open()
 	if err != nil {
 		return err
 	}
 	if l.o.wrap != nil {
 		j = l.o.wrap(j)
 	}
-	l.journal, l.conf = j, r.mark.GetConfState()
-	l.nodeID.Store(&r.identity.Node)
-	if err := l.elect(r, applied); err != nil {
+	l.journal = j
+	l.me.Store(&r.identity)
+	if err := guardRaft(func() error { return l.catchUp(r, applied) }); err != nil {
 		l.journal = nil
 		return errors.Join(err, j.Close())
 	}
 	return nil
 }
 
-func (l *Log) elect(r *recovered, applied uint64) error {
+func (l *Log) catchUp(r *recovered, applied uint64) error {
 	if l.o.Bind != nil {
 		if err := l.o.Bind(r.identity.Log); err != nil {
 			return err
@@ -165,38 +209,49 @@ func (l *Log) elect(r *recovered, applied uint64) error {
 	if err := l.recover(r, applied); err != nil {
 		return err
 	}
+	for l.node.HasReady() {
+		if err := l.ready(); err != nil {
+			return err
+		}
+	}
+	if !l.alone() {
+		return nil
+	}
 	if err := l.node.Campaign(); err != nil {
 		return fmt.Errorf("campaign: %w", err)
 	}
 	// One voter wins at once; the first entry of its term is applied after
 	// everything that was committed before.
-	for i := 0; !l.leading.Load() || l.applied.Load() < l.commit.Load() || l.node.HasReady(); i++ {
-		if !l.node.HasReady() {
-			if i > 10*electionTicks {
-				return errors.New("the log found no leader: it names other voters")
-			}
+	for i := 0; l.leads.Load() == 0; i++ {
+		switch {
+		case i > 1e6:
+			return errors.New("the only voter of the log was not elected")
+		case !l.node.HasReady():
 			l.node.Tick()
-			continue
-		}
-		if err := l.ready(); err != nil {
-			return err
+		default:
+			if err := l.ready(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
 const (
-	tick           = 100 * time.Millisecond
 	electionTicks  = 10
 	heartbeatTicks = 1
 )
 
-// recover builds the raft node from what the journal held.
+// recover builds the raft node from what the journal held. Raft is given again
+// whatever was committed after the mark, for the changes of membership in it.
 func (l *Log) recover(r *recovered, applied uint64) error {
-	l.store = etcdraft.NewMemoryStorage()
-	snap := &raftpb.Snapshot{Metadata: &raftpb.SnapshotMetadata{Index: r.mark.Index, Term: r.mark.Term, ConfState: l.conf}}
-	if err := l.store.ApplySnapshot(snap); err != nil {
-		return fmt.Errorf("recover log: %w", err)
+	l.store = l.newEntries()
+	l.conf(r.mark.GetIndex(), r.mark.ConfState)
+	snap := &raftpb.Snapshot{Metadata: &raftpb.SnapshotMetadata{Index: r.mark.Index, Term: r.mark.Term, ConfState: r.mark.ConfState}}
+	if r.mark.GetIndex() > 0 {
+		if err := l.store.ApplySnapshot(snap); err != nil {
+			return fmt.Errorf("recover log: %w", err)
+		}
 	}
 	if err := l.store.SetHardState(r.hard); err != nil {
 		return fmt.Errorf("recover log: %w", err)
@@ -204,150 +259,24 @@ func (l *Log) recover(r *recovered, applied uint64) error {
 	if err := l.store.Append(r.entries); err != nil {
 		return fmt.Errorf("recover log: %w", err)
 	}
-	start := max(applied, r.mark.GetIndex())
-	l.applied.Store(start)
-	l.leading.Store(false)
-	l.last.Store(start)
+	l.resign()
+	l.applied.Store(max(applied, r.mark.GetIndex()))
+	l.seen.Store(r.mark.GetIndex())
+	l.term.Store(r.hard.GetTerm())
+	l.commit.Store(r.hard.GetCommit())
+	l.last.Store(r.mark.GetIndex())
 	if n := len(r.entries); n > 0 {
 		l.last.Store(r.entries[n-1].GetIndex())
 	}
 	var err error
 	l.node, err = etcdraft.NewRawNode(&etcdraft.Config{
-		ID: self, ElectionTick: electionTicks, HeartbeatTick: heartbeatTicks, Storage: l.store, Applied: start,
+		ID: r.identity.ID, ElectionTick: electionTicks, HeartbeatTick: heartbeatTicks, Storage: l.store, Applied: r.mark.GetIndex(),
 		MaxSizePerMsg: 1 << 20, MaxCommittedSizePerReady: 16 << 20, MaxInflightMsgs: 256, MaxUncommittedEntriesSize: math.MaxUint64,
 		PreVote: true, CheckQuorum: true, DisableProposalForwarding: true, Logger: quiet{l.o.Logger},
 	})
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
-	return nil
-}
-
-// run drives the node until Close or a failure. Without space it waits.
-func (l *Log) run() {
-	t := time.NewTicker(tick)
-	defer t.Stop()
-	for {
-		err := l.drive(t.C)
-		if errors.Is(err, storage.ErrFull) {
-			err = l.wait(t.C, err)
-		}
-		switch {
-		case errors.Is(err, errStopped):
-			return
-		case err != nil:
-			l.fail(err)
-			return
-		}
-	}
-}
-
-var errStopped = errors.New("the log was closed")
-
-func (l *Log) drive(ticks <-chan time.Time) error {
-	for {
-		select {
-		case <-l.stop:
-			return errStopped
-		case <-ticks:
-			l.node.Tick()
-		case p := <-l.props:
-			l.take(p)
-		case index := <-l.flushed:
-			l.flushing = false
-			if err := l.cut(index); err != nil {
-				return err
-			}
-		}
-		for l.node.HasReady() {
-			if err := l.ready(); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// maxBatch is how many proposals share one write to disk at most.
-const maxBatch = 256
-
-// take proposes an entry and all that wait behind it, so that they share the
-// next write to disk.
-func (l *Log) take(p proposal) {
-	for n := 1; ; n++ {
-		err := l.node.Propose(p.data)
-		if errors.Is(err, etcdraft.ErrProposalDropped) {
-			err = storage.ErrNotLeader
-		}
-		p.result <- err
-		if n == maxBatch {
-			return
-		}
-		select {
-		case p = <-l.props:
-		default:
-			return
-		}
-	}
-}
-
-// ready makes durable what raft has to be kept and applies what is committed.
-func (l *Log) ready() error {
-	rd := l.node.Ready()
-	if rd.SoftState != nil {
-		l.leading.Store(rd.RaftState == etcdraft.StateLeader)
-	}
-	if rd.HardState != nil || len(rd.Entries) > 0 {
-		if err := l.save(rd); err != nil {
-			return err
-		}
-	}
-	for _, e := range rd.CommittedEntries {
-		if err := l.applyOne(e); err != nil {
-			return err
-		}
-	}
-	l.node.Advance(rd)
-	l.compact()
-	return nil
-}
-
-func (l *Log) save(rd etcdraft.Ready) error {
-	hard := rd.HardState
-	if hard == nil {
-		hard = &raftpb.HardState{}
-	}
-	if err := l.journal.Save(hard, rd.Entries); err != nil {
-		return fmt.Errorf("write the log: %w", err)
-	}
-	if rd.HardState != nil {
-		if err := l.store.SetHardState(rd.HardState); err != nil {
-			return err
-		}
-		l.term.Store(hard.GetTerm())
-		l.commit.Store(hard.GetCommit())
-	}
-	if n := len(rd.Entries); n > 0 {
-		for _, e := range rd.Entries {
-			l.size += int64(len(e.GetData())) + 64
-		}
-		l.last.Store(rd.Entries[n-1].GetIndex())
-		return l.store.Append(rd.Entries)
-	}
-	return nil
-}
-
-func (l *Log) applyOne(e *raftpb.Entry) error {
-	switch e.GetType() {
-	case raftpb.EntryNormal:
-		if len(e.GetData()) > 0 {
-			if err := l.apply(e.GetIndex(), e.GetData()); err != nil {
-				return err
-			}
-		}
-	default:
-		return fmt.Errorf("%w: entry %d changes the membership, which one voter never does", storage.ErrCorrupt, e.GetIndex())
-	}
-	l.applied.Store(e.GetIndex())
 	return nil
 }
 
@@ -376,24 +305,25 @@ func (l *Log) cut(index uint64) error {
 	if err != nil {
 		return err
 	}
-	if index < first {
+	if index < first || index > l.seen.Load() {
 		return nil
 	}
 	term, err := l.store.Term(index)
 	if err != nil {
 		return fmt.Errorf("cut the log: %w", err)
 	}
-	if err := l.journal.Cut(&walpb.Snapshot{Index: new(index), Term: new(term), ConfState: l.conf}); err != nil {
+	conf := l.confAt(index)
+	if err := l.journal.Cut(&walpb.Snapshot{Index: new(index), Term: new(term), ConfState: conf}); err != nil {
 		return err
 	}
-	if _, err := l.store.CreateSnapshot(index, l.conf, nil); err != nil {
+	if err := l.store.Compact(l.keepFrom(index)); err != nil && !errors.Is(err, etcdraft.ErrCompacted) {
 		return fmt.Errorf("cut the log: %w", err)
 	}
-	return l.store.Compact(index)
+	return nil
 }
 
 func (l *Log) fail(err error) {
-	l.leading.Store(false)
+	l.resign()
 	l.full.Store(false)
 	l.o.Logger.Error("the log has stopped", "error", err)
 	l.err.Store(&err)
@@ -401,29 +331,23 @@ func (l *Log) fail(err error) {
 }
 
 // Propose hands an entry to the log.
-func (l *Log) Propose(ctx context.Context, entry []byte) error {
+func (l *Log) Propose(ctx context.Context, term uint64, entry []byte) (*storage.Fate, error) {
 	if l.full.Load() || !l.room() {
-		return storage.ErrFull
+		return nil, storage.ErrFull
 	}
-	p := proposal{entry, make(chan error, 1)}
+	p := proposal{term, entry, make(chan proposed, 1)}
 	select {
 	case l.props <- p:
 	case <-l.failed:
-		return l.Err()
+		return nil, l.Err()
 	case <-l.stop:
-		return storage.ErrClosed
+		return nil, storage.ErrClosed
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
-	return <-p.result
+	r := <-p.result
+	return r.fate, r.err
 }
-
-// Leading says whether this node is the one that proposes. A full disk does not
-// change that.
-func (l *Log) Leading() bool { return l.leading.Load() || l.full.Load() }
-
-// Term is the number of the current leadership.
-func (l *Log) Term() uint64 { return l.term.Load() }
 
 // Failed is closed when the log cannot go on.
 func (l *Log) Failed() <-chan struct{} { return l.failed }
@@ -441,7 +365,7 @@ func (l *Log) Close() (err error) {
 	l.closing.Do(func() {
 		close(l.stop)
 		l.done.Wait()
-		l.leading.Store(false)
+		l.resign()
 		if l.journal != nil {
 			err = l.journal.Close()
 		}
@@ -450,17 +374,4 @@ func (l *Log) Close() (err error) {
 		}
 	})
 	return err
-}
-
-// A Status says how the log stands.
-type Status struct {
-	NodeID                     string
-	Leader                     bool
-	Term                       uint64
-	Commit, Applied, LastIndex uint64
-}
-
-// Status says how the log stands.
-func (l *Log) Status() Status {
-	return Status{*l.nodeID.Load(), l.Leading(), l.Term(), l.commit.Load(), l.applied.Load(), l.last.Load()}
 }

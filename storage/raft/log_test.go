@@ -86,16 +86,22 @@ func tryStart(dir string, o raft.Options) (*raft.Log, *machine, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return l, m, l.Start(0, m.apply)
+	return l, m, l.Start(0, storage.Machine{Apply: m.apply})
 }
 
 var ctx = context.Background()
+
+// try proposes an entry if the log leads.
+func try(l *raft.Log, entry []byte) error {
+	_, err := l.Propose(ctx, l.Leads(), entry)
+	return err
+}
 
 func propose(t *testing.T, l *raft.Log, m *machine, entries ...string) {
 	t.Helper()
 	n := m.count()
 	for _, e := range entries {
-		if err := l.Propose(ctx, []byte(e)); err != nil {
+		if err := try(l, []byte(e)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -106,7 +112,7 @@ func TestEntriesComeBackInOrder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "log")
 	l, m := start(t, dir, raft.Options{})
 	propose(t, l, m, "a", "b", "c")
-	term := l.Term()
+	term := l.Leads()
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -114,8 +120,8 @@ func TestEntriesComeBackInOrder(t *testing.T) {
 	if !slices.Equal(m.entries, []string{"a", "b", "c"}) {
 		t.Fatalf("replayed %q", m.entries)
 	}
-	if l.Term() <= term {
-		t.Errorf("term %d after %d: a new leadership has a new term", l.Term(), term)
+	if l.Leads() <= term {
+		t.Errorf("term %d after %d: a new leadership has a new term", l.Leads(), term)
 	}
 	propose(t, l, m, "d")
 }
@@ -126,7 +132,7 @@ func TestConcurrentProposalsAreAppliedOnce(t *testing.T) {
 	for w := range 16 {
 		wg.Go(func() {
 			for i := range 50 {
-				if err := l.Propose(ctx, fmt.Appendf(nil, "%d-%d", w, i)); err != nil {
+				if err := try(l, fmt.Appendf(nil, "%d-%d", w, i)); err != nil {
 					t.Error(err)
 				}
 			}
@@ -231,7 +237,7 @@ func TestAStateAheadOfItsLogIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Start(1000, m.apply); !errors.Is(err, storage.ErrCorrupt) {
+	if err := l.Start(1000, storage.Machine{Apply: m.apply}); !errors.Is(err, storage.ErrCorrupt) {
 		t.Fatalf("started with %v", err)
 	}
 }
@@ -247,7 +253,7 @@ func TestAFullDiskRefusesAndRecovers(t *testing.T) {
 	}})
 	propose(t, l, m, "a")
 	set(1 << 20)
-	if err := l.Propose(ctx, []byte("b")); !errors.Is(err, storage.ErrFull) {
+	if err := try(l, []byte("b")); !errors.Is(err, storage.ErrFull) {
 		t.Fatalf("got %v", err)
 	}
 	set(1 << 40)
@@ -284,7 +290,7 @@ func TestTheLogIsCutBehindTheState(t *testing.T) {
 	}
 	cut := m.durable
 	m2 := &machine{seen: make(chan struct{}, 1), applied: cut}
-	if err := again.Start(cut, m2.apply); err != nil {
+	if err := again.Start(cut, storage.Machine{Apply: m2.apply}); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = again.Close() }()

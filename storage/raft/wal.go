@@ -25,6 +25,10 @@ type journal interface {
 	// Cut notes that all up to a mark is durable in the state machine, and
 	// removes whole files that only hold older entries.
 	Cut(mark *walpb.Snapshot) error
+	// Prepare lays a journal aside that begins after a mark. It takes the place
+	// of this one by [journalPlace.open], once the state machine has reached the
+	// mark.
+	Prepare(mark *walpb.Snapshot, hard *raftpb.HardState) error
 	Close() error
 }
 
@@ -34,10 +38,12 @@ type journal interface {
 //	DIR/acknowledged  the note
 //	DIR/wal/*.wal     etcd's files
 type etcdJournal struct {
-	wal  *wal.WAL
-	dir  string // of the files
-	file *noteFile
-	note note
+	wal   *wal.WAL
+	place journalPlace
+	id    identity
+	dir   string // of the files
+	file  *noteFile
+	note  note
 }
 
 // recovered is what a journal held when it was opened.
@@ -55,7 +61,6 @@ const firstIndex, firstTerm = 1, 1
 type journalPlace struct {
 	dir     string
 	node    string // its configured name; "" takes any
-	self    uint64
 	applied uint64 // the index that the state machine has
 	// again says that this process had the journal open and could not write: what
 	// the disk holds of what can be read is not known then.
@@ -68,6 +73,9 @@ func (p journalPlace) zap() *zap.Logger { return walLogger(p.logger) }
 
 // open opens or creates the journal.
 func (p journalPlace) open() (journal, *recovered, error) {
+	if err := p.promote(); err != nil {
+		return nil, nil, describe(err)
+	}
 	file, n, err := openNote(p.dir)
 	if err != nil {
 		return nil, nil, describe(err)
@@ -101,7 +109,7 @@ func (p journalPlace) openWith(file *noteFile, n *note) (journal, *recovered, er
 	if err != nil {
 		return nil, nil, err
 	}
-	if !begun && r.last <= firstIndex {
+	if !begun && r.last <= firstIndex && !joined(r.identity) {
 		// Making the log did not come to its end: nothing was ever in it.
 		if err := os.RemoveAll(p.files()); err != nil {
 			return nil, nil, fmt.Errorf("remove a log that was never used: %w", err)
@@ -155,23 +163,10 @@ func (p journalPlace) create() (journal, *recovered, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	head, err := id.encode()
-	if err != nil {
-		return nil, nil, fmt.Errorf("create log: %w", err)
-	}
-	j := &etcdJournal{dir: p.files()}
-	mark := &walpb.Snapshot{Index: new(uint64(firstIndex)), Term: new(uint64(firstTerm)), ConfState: &raftpb.ConfState{Voters: []uint64{p.self}}}
+	mark := &walpb.Snapshot{Index: new(uint64(firstIndex)), Term: new(uint64(firstTerm)), ConfState: &raftpb.ConfState{Voters: []uint64{id.ID}}}
 	hard := &raftpb.HardState{Term: new(uint64(firstTerm)), Commit: new(uint64(firstIndex))}
-	err = guard(func() (err error) {
-		if j.wal, err = wal.Create(p.zap(), p.files(), head); err != nil {
-			return err
-		}
-		if err := j.wal.SaveSnapshot(mark); err != nil {
-			return err
-		}
-		return j.wal.Save(hard, nil)
-	})
-	if err == nil {
+	j := &etcdJournal{place: p, id: id, dir: p.files()}
+	if j.wal, err = p.begin(p.files(), id, mark, hard); err == nil {
 		j.note = note{index: firstIndex, term: firstTerm, hardTerm: firstTerm}
 		j.file, err = createNote(p.dir, j.note)
 	}
@@ -179,6 +174,26 @@ func (p journalPlace) create() (journal, *recovered, error) {
 		return nil, nil, errors.Join(fmt.Errorf("create log: %w", err), j.Close())
 	}
 	return j, &recovered{identity: id, mark: mark, hard: hard}, nil
+}
+
+// begin makes files that begin after a mark; nil is before the first entry.
+func (p journalPlace) begin(dir string, id identity, mark *walpb.Snapshot, hard *raftpb.HardState) (w *wal.WAL, err error) {
+	head, err := id.encode()
+	if err != nil {
+		return nil, err
+	}
+	err = guard(func() (err error) {
+		if w, err = wal.Create(p.zap(), dir, head); err != nil {
+			return err
+		}
+		if mark != nil {
+			if err := w.SaveSnapshot(mark); err != nil {
+				return err
+			}
+		}
+		return w.Save(hard, nil)
+	})
+	return w, err
 }
 
 // use opens the WAL at the last mark that the state machine has reached.
@@ -189,13 +204,16 @@ func (p journalPlace) use(r *reading, id identity, file *noteFile) (journal, *re
 			mark = m
 		}
 	}
+	if mark == nil && id.Joined && p.applied == 0 {
+		mark = &walpb.Snapshot{Index: new(uint64(0)), Term: new(uint64(0)), ConfState: &raftpb.ConfState{}}
+	}
 	if mark == nil {
 		return nil, nil, fmt.Errorf("%w: the state has applied entry %d, and the log begins later: %s", storage.ErrCorrupt, p.applied, advice)
 	}
 	if p.applied > r.last {
 		return nil, nil, damaged(r.file, r.end, "the state has applied entry %d, and the log ends at %d", p.applied, r.last)
 	}
-	j := &etcdJournal{dir: p.files(), file: file}
+	j := &etcdJournal{place: p, id: id, dir: p.files(), file: file}
 	hard, entries := &raftpb.HardState{}, []*raftpb.Entry(nil)
 	err := guard(func() (err error) {
 		if j.wal, err = wal.Open(p.zap(), p.files(), mark); err != nil {

@@ -33,7 +33,9 @@ func TestCVE_2025_12044_JSONParsedBeforeTheQuota(t *testing.T) {
 			"deep":   strings.Repeat(`{"data":`, 1<<20),
 			"broken": `{"data":`,
 		} {
-			if n := refuse(token, text); n > small+2 {
+			// Pools lose what they hold at random under the race detector. A body
+			// that was read would cost thousands.
+			if n := refuse(token, text); n > 2*small {
 				t.Errorf("%s: %.0f allocations, and %.0f with a small body", name, n, small)
 			}
 		}

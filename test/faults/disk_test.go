@@ -159,15 +159,16 @@ func TestLogWithoutSpace(t *testing.T) {
 	}
 	l, m := v.log()
 	entry := make([]byte, mega)
-	acked, lost, n := 0, l.Lost(), 0
+	acked, n := 0, 0
 	for full := false; !full; n++ {
 		entry[0] = byte(n)
-		if err := l.Propose(context.Background(), entry); errors.Is(err, storage.ErrFull) {
+		fate, err := l.Propose(context.Background(), l.Leads(), entry)
+		if errors.Is(err, storage.ErrFull) {
 			break
 		} else if err != nil || n > 200 {
 			t.Fatalf("entry %d: %v", n, err)
 		}
-		if full = !m.wait(byte(n), lost); !full {
+		if full = !m.wait(byte(n), fate.Decided()); !full {
 			acked++
 		}
 	}
@@ -178,7 +179,8 @@ func TestLogWithoutSpace(t *testing.T) {
 		t.Fatal(err)
 	}
 	entry[0] = 255
-	for errors.Is(l.Propose(context.Background(), entry), storage.ErrFull) {
+	for err := storage.ErrFull; err != nil; {
+		_, err = l.Propose(context.Background(), l.Leads(), entry)
 	}
 	m.wait(255, nil)
 	if err := l.Close(); err != nil {
@@ -221,11 +223,11 @@ func (v *volume) log() (*raft.Log, *machine) {
 	m := &machine{applied: make(chan byte, 1000)}
 	l, err := raft.Open(raft.Options{Dir: filepath.Join(v.dir, "log"), FreeSpace: func() (uint64, error) { return 1 << 40, nil }})
 	if err == nil {
-		err = l.Start(0, func(_ uint64, entry []byte) error {
+		err = l.Start(0, storage.Machine{Apply: func(_ uint64, entry []byte) error {
 			m.seen = append(m.seen, entry[0])
 			m.applied <- entry[0]
 			return nil
-		})
+		}})
 	}
 	if err != nil {
 		v.t.Fatal(err)
