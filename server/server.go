@@ -202,7 +202,7 @@ func (s *Server) unsealed(ctx context.Context) error {
 	maps.Copy(handlers, s.mfa.Handlers())
 	maps.Copy(handlers, s.leases.Handlers())
 	runner := &schedule.Runner{Store: s.store, Now: s.clock, Handlers: handlers, GiveUp: s.leases.GiveUp(),
-		Workers: dueWorkers, PerMount: dueWorkers / 8, Logger: s.logger}
+		Together: map[string]bool{token.KindExpire: true, quota.KindLockout: true}, Workers: dueWorkers, PerMount: dueWorkers / 8, Logger: s.logger}
 	s.ended.Go(func() { runner.Run(run) })
 	s.ended.Go(func() { s.rotateKeys(run) })
 	return nil
