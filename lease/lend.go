@@ -32,6 +32,7 @@ type Request struct {
 // Reserve notes what is about to be made, and has it undone in a while unless
 // Confirm is called before.
 func (s *Store) Reserve(tx *storage.Tx, q Request) (*Lease, error) {
+	defer s.observe(Registered, time.Now())
 	now := s.Now()
 	t := q.Loan.Terms
 	counts, err := quota.Took(tx, quota.Lent{Namespace: q.Space, Path: q.Path})
@@ -120,9 +121,12 @@ func (s *Store) expire(tx *storage.Tx, id string) error {
 		schedule.At(tx, r.Expires, job(id, r))
 		return nil
 	}
+	began := time.Now()
 	if err := s.Loans.Undo(tx, r.Mount, r.Loan); err != nil && !r.Forced {
+		s.observe(ExpiredFailed, began)
 		return err
 	}
+	s.observe(Expired, began)
 	return s.remove(tx, id, r)
 }
 

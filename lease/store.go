@@ -37,6 +37,8 @@ type Store struct {
 	Tokens Tokens
 	Loans  Loans
 	Now    func() time.Time
+	// Observe, unless nil, is told of events and how long each took.
+	Observe func(Event, time.Duration)
 }
 
 // inOne is how many leases one transaction revokes. The schedule does the rest.
@@ -120,6 +122,7 @@ func (s *Store) Renew(tx *storage.Tx, id string, increment time.Duration, warn f
 	if id == "" {
 		return nil, missingID()
 	}
+	defer s.observe(Renewed, time.Now())
 	l, r, err := s.find(tx, id)
 	switch {
 	case err != nil:
@@ -162,6 +165,7 @@ func (s *Store) Revoke(tx *storage.Tx, id string) error {
 	if id == "" {
 		return missingID()
 	}
+	defer s.observe(Revoked, time.Now())
 	return s.revoke(tx, id, false)
 }
 
@@ -245,6 +249,11 @@ func EndedBelow(ctx context.Context, store *storage.Store, ns uint32, prefix str
 // transaction, the rest at once after it. With force, what cannot be undone is
 // forgotten.
 func (s *Store) RevokePrefix(tx *storage.Tx, prefix string, force bool) error {
+	event := RevokedPrefix
+	if force {
+		event = RevokedForce
+	}
+	defer s.observe(event, time.Now())
 	// Leases that wait to be undone keep their rows: the next page begins after
 	// the last of this one.
 	prefix, after, _ := strings.Cut(prefix, "\x1f")
@@ -272,7 +281,7 @@ func (s *Store) RevokePrefix(tx *storage.Tx, prefix string, force bool) error {
 // EndOwner ends the leases of a token that has ended. tx is as its namespace
 // sees it.
 func (s *Store) EndOwner(tx *storage.Tx, owner string) error {
-	n := 0
+	began, n := time.Now(), 0
 	for row, err := range tx.In(storage.Owners).Scan(owner+"/", owner+string('/'+1)) {
 		if err != nil {
 			return fmt.Errorf("list leases of a token: %w", err)
@@ -289,6 +298,9 @@ func (s *Store) EndOwner(tx *storage.Tx, owner string) error {
 		if err := s.revoke(tx.Of(o.Namespace), o.ID, false); err != nil {
 			return err
 		}
+	}
+	if n > 0 {
+		s.observe(RevokedByToken, began)
 	}
 	return nil
 }

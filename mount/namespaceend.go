@@ -1,6 +1,8 @@
 package mount
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +17,11 @@ var epoch = time.Unix(0, 0)
 // KindDelete is the job that goes on deleting a namespace, whose UUID is its id,
 // with where to go on behind it.
 const KindDelete = "namespace"
+
+// All gives the namespaces, and those that are being deleted.
+func (t *Tree) All() []*Namespace {
+	return slices.AppendSeq(slices.Clone(t.doomed), maps.Values(t.byNumber))
+}
 
 // Deleting gives the namespaces below one that are being deleted.
 func (t *Tree) Deleting(below string) []*Namespace {

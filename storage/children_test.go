@@ -135,3 +135,36 @@ func pages(t *testing.T, s *storage.Store, folder string) (names []string) {
 	slices.Sort(names)
 	return names
 }
+
+// Rows are counted in pages, each once, whatever folders they lie in.
+func TestRowsAreCountedInPages(t *testing.T) {
+	s, _ := open(t)
+	if _, err := s.Update(context.Background(), func(tx *storage.Tx) error {
+		for i := range 100 {
+			tx.In(storage.System).Put(fmt.Sprintf("a/%d/b", i), nil)
+			tx.Of(1).In(storage.Leases).Put(fmt.Sprint(i), nil)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{1, 7, 100, 1000} {
+		if err := s.View(context.Background(), func(tx *storage.Tx) error {
+			var from storage.Place
+			for all, pages := 0, 1; ; pages++ {
+				n, next, err := tx.In(storage.System).Size(from, size)
+				if err != nil {
+					return err
+				}
+				if all, from = all+n, next; next == nil {
+					if want := (100 + size - 1) / size; all != 100 || pages != want {
+						t.Errorf("%d rows in %d pages of %d, want %d", all, pages, size, want)
+					}
+					return nil
+				}
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
