@@ -1,4 +1,5 @@
 # make run   starts the server in dev mode: in memory, unsealed, token printed
+# make pkcs11 builds the program that holds an HSM's library; it needs a C compiler
 # make test  passes every test, and installs by itself what a test needs
 # make lint  gofmt, vet, golangci-lint and govulncheck, as CI does
 # make bench measures CPU per request against a bare net/http TLS server
@@ -19,13 +20,16 @@ DATE     ?= $(shell git log -1 --format=%cI 2>/dev/null || echo unknown)
 STAMP    := github.com/fastness-dev/fastness/internal/version
 LDFLAGS  := -X $(STAMP).Version=$(VERSION) -X $(STAMP).Commit=$(COMMIT) -X $(STAMP).Date=$(DATE)
 
-.PHONY: run build test lint bench fuzz crash faults-long clean
+.PHONY: run build pkcs11 test lint bench fuzz crash faults-long clean
 
 run:
 	$(GO) run ./cmd/fastness server -dev
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/fastness ./cmd/fastness
+
+pkcs11:
+	CGO_ENABLED=1 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/fastness-pkcs11 ./cmd/fastness-pkcs11
 
 # The race detector needs a C compiler; without one the same tests run plain.
 # The client tests drive another process, which the detector does not see.

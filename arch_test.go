@@ -29,6 +29,7 @@ var levels = []struct {
 	{0, "internal/version"},
 	{0, "internal/draw"},
 	{0, "internal/invariants"},
+	{0, "internal/keywrap"},
 
 	{1, "storage"},
 	{1, "internal/cloud"},
@@ -36,6 +37,7 @@ var levels = []struct {
 	{1, "client"},
 
 	{2, "schedule"},
+	{3, "storage/seal/*"}, // one seal each, over storage/seal
 	{2, "storage/*"},
 	{2, "client/login"},
 	{2, "template"},
@@ -102,7 +104,7 @@ var beside = []string{
 
 // engineMaySee is all that secrets/* and auth/* import of ours, besides
 // packages below their own engine's folder.
-var engineMaySee = []string{"api", "storage", "schedule", "engine", "internal/cloud", "internal/cloud/*", "internal/version", "internal/invariants"}
+var engineMaySee = []string{"api", "storage", "schedule", "engine", "internal/cloud", "internal/cloud/*", "internal/version", "internal/invariants", "internal/keywrap"}
 
 // engineNamers are the only packages that may import secrets/* and auth/*, so
 // that a custom build is a main of its own and nothing else.

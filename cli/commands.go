@@ -58,6 +58,11 @@ func commands() []command {
 		{"kv metadata patch", "KEY", "Set some of a key's settings", answer, bindKVMetadataPatch},
 		{"kv metadata delete", "KEY", "Delete a key with all its versions", acts, bindKVMetadataDelete},
 
+		{"transit import", "PATH KEY [OPTIONS K=V...]", "Import a key into transit, wrapped", acts, bindTransitImport},
+		{"transit import-version", "PATH KEY [OPTIONS K=V...]", "Import a version of an imported key, wrapped", acts, bindTransitImportVersion},
+		{"transit encrypt-file", "PATH FILE", "Encrypt a file of any size with a data key", acts, bindTransitEncryptFile},
+		{"transit decrypt-file", "FILE", "Decrypt a file that encrypt-file made", acts, bindTransitDecryptFile},
+
 		{"token create", "", "Make a token", answer, bindTokenCreate},
 		{"token lookup", "[TOKEN | ACCESSOR]", "Show a token", answer, bindTokenLookup},
 		{"token renew", "[TOKEN]", "Make a token last longer", answer, bindTokenRenew},
@@ -110,6 +115,9 @@ func commands() []command {
 		{"operator generate-root", "[KEY]", "Make a root token from a quorum of unseal keys", shows, bindGenerateRoot},
 		{"operator key-status", "", "Show the key that encrypts storage", shows, bindKeyStatus},
 		{"operator members", "", "List the nodes of the cluster", shows, bindMembers},
+		{"operator raft snapshot save", "FILE", "Save a snapshot of everything, sealed", acts, bindSnapshotSave},
+		{"operator raft snapshot restore", "FILE", "Replace everything by a snapshot", acts, bindSnapshotRestore},
+		{"operator raft snapshot inspect", "FILE", "Check a snapshot and show what it holds", withFormat, bindSnapshotInspect},
 		{"operator step-down", "", "Make the active node give up its role", acts, bindStepDown},
 		{"operator raft join", "[LEADER-API-ADDR]", "Make a node join a cluster", shows, bindRaftJoin},
 		{"operator raft list-peers", "", "List the nodes of the log", shows, bindRaftPeers},

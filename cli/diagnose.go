@@ -30,8 +30,8 @@ const (
 	Failure Level = "failure"
 )
 
-// bindDiagnose reads what the server would read; it dials nothing and opens no
-// store, so that it may run beside a live server.
+// bindDiagnose reads what the server would read and asks the services of its
+// seals; it opens no store, so that it may run beside a live server.
 func bindDiagnose(f *flags) action {
 	configs := f.list("config", "Configuration `file` or directory. May be repeated.")
 	skip := f.list("skip", "`Name` of a check to leave out. May be repeated.")
@@ -42,7 +42,7 @@ func bindDiagnose(f *flags) action {
 		if len(*configs) == 0 {
 			return local("Must specify a configuration file using -config.")
 		}
-		found := without(diagnose(*configs, time.Now()), *skip)
+		found := without(append(diagnose(*configs, time.Now()), c.diagnoseSeals(*configs, *skip)...), *skip)
 		if !c.ui.isTable() {
 			if err := c.ui.structured(found); err != nil {
 				return err
@@ -100,6 +100,34 @@ func diagnose(paths []string, now time.Time) []Finding {
 	found = append(found, Finding{Fine, check, strings.Join(paths, ", ")}, checkStorage(conf.Storage))
 	for _, l := range conf.Listeners {
 		found = append(found, checkListener(l, now)...)
+	}
+	return found
+}
+
+// diagnoseSeals asks each seal to encrypt a key and to give it back. What is
+// wrong with the configuration as a whole, another check tells.
+func (c *call) diagnoseSeals(paths, skip []string) []Finding {
+	const check = "Check Seal"
+	conf, _, err := config.Load(paths...)
+	if err != nil || c.env.TrySeal == nil || len(without([]Finding{{Check: check}}, skip)) == 0 {
+		return nil
+	}
+	var found []Finding
+	for i, s := range conf.Seals {
+		if s.Type == "shamir" {
+			continue
+		}
+		switch err := c.env.TrySeal(c.ctx, conf.Seals, i); {
+		case err == nil:
+			found = append(found, Finding{Fine, check, fmt.Sprintf("%q encrypts and gives back what it encrypted", s.Name)})
+		case s.Disabled:
+			found = append(found, Finding{Warning, check, fmt.Sprintf("%v; it is disabled, and moving away from it needs key shares only", err)})
+		default:
+			found = append(found, Finding{Failure, check, err.Error()})
+		}
+	}
+	if len(found) == 0 {
+		found = append(found, Finding{Fine, check, "people unseal with key shares"})
 	}
 	return found
 }

@@ -110,6 +110,8 @@ func groupShort(group string) string {
 		return "Work with key/value secrets"
 	case "kv metadata":
 		return "Work with a key's metadata"
+	case "transit":
+		return "Bring keys to transit, and encrypt files"
 	case "token":
 		return "Work with tokens"
 	case "secrets":
@@ -128,6 +130,8 @@ func groupShort(group string) string {
 		return "Run a server's life cycle"
 	case "operator raft":
 		return "Work with the nodes of a cluster"
+	case "operator raft snapshot":
+		return "Save, restore and check snapshots"
 	case "operator raft autopilot":
 		return "Work with what watches over the nodes"
 	case "print":

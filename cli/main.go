@@ -21,6 +21,7 @@ import (
 	"strings"
 
 	"github.com/fastness-dev/fastness/client"
+	"github.com/fastness-dev/fastness/server/config"
 )
 
 // Env is the world a command sees.
@@ -34,6 +35,9 @@ type Env struct {
 
 	// Server runs "server"; nil in a build that has none.
 	Server func(ctx context.Context, args []string, stdout, stderr io.Writer) int
+	// TrySeal asks one of a configuration's seals whether it would unseal; nil
+	// in a build that has no server.
+	TrySeal func(ctx context.Context, stanzas []config.Seal, at int) error
 }
 
 // Exit codes. exitUnknown is for a command that does not exist.

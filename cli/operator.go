@@ -130,7 +130,7 @@ func (c *call) showInit(a initAnswer) error {
 	}
 	c.ui.out("\nInitial Root Token: " + a.RootToken + "\n")
 	if len(a.KeysB64) == 0 {
-		c.ui.out("Success! Vault is initialized\n\nThe seal opens by itself. Hand out the recovery keys: a quorum of them is needed\nto make a root token or new keys.")
+		c.ui.out("Success! Vault is initialized\n\nThe seal opens by itself. Hand out the recovery keys: a quorum of them\nmakes root tokens and new keys, and opens the data if the seal is ever gone.")
 		return nil
 	}
 	c.ui.out(fmt.Sprintf(`Vault initialized with %d key shares and a key threshold of %d. Give each key to

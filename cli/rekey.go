@@ -51,19 +51,22 @@ func bindRekey(f *flags) action {
 }
 
 func (c *call) rekey(cl *client.Client, base string, r rekeyFlags) error {
-	attempt := base + "init"
+	attempt, backup := base+"init", base+"backup"
+	if base != "sys/rekey/" {
+		backup = "sys/rekey/recovery-key-backup"
+	}
 	if *r.verify && !*r.start {
 		attempt = base + "verify"
 	}
 	switch {
 	case *r.erase:
-		if _, err := cl.Delete(c.ctx, base+"backup", nil); err != nil {
+		if _, err := cl.Delete(c.ctx, backup, nil); err != nil {
 			return remote("Error deleting backup keys: %w", err)
 		}
 		c.ui.success("Success! Delete backup keys (if they existed)")
 		return nil
 	case *r.retrieve:
-		a, err := cl.Read(c.ctx, base+"backup", nil)
+		a, err := cl.Read(c.ctx, backup, nil)
 		if err == nil && a == nil {
 			return remote("Backup keys not found")
 		}

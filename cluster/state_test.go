@@ -49,13 +49,20 @@ func TestStateThatDoesNotArriveSaysWhy(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newTown(t, 1, 2, 3)
-			ended := make(chan error, 1)
+			begun, ended := make(chan struct{}), make(chan error, 1)
 			w.nodes[2].state = func(_ *raftpb.Message, r io.Reader) error {
+				close(begun)
 				err := test.receive(r)
 				ended <- err
 				return err
 			}
-			err := w.nodes[1].SendState(t.Context(), heartbeat(test.from, 2, 1), test.write)
+			err := w.nodes[1].SendState(t.Context(), heartbeat(test.from, 2, 1), func(out io.Writer) error {
+				err := test.write(out)
+				if err != nil {
+					<-begun // else the other node may never hear of it
+				}
+				return err
+			})
 			if err == nil || test.want != nil && !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.text) {
 				t.Errorf("sent with %v", err)
 			}

@@ -29,6 +29,7 @@ type Call struct {
 	Time      time.Time
 	Body      json.RawMessage // validated; nil when there is none
 	Query     url.Values
+	Upload    Upload // the body, in a route that reads it itself
 	Scheduler Scheduler
 	Passwords Passwords
 	Warnings  []string

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // A Duration is a length of time as Vault's parameters spell it: whole seconds,
@@ -166,11 +167,31 @@ func convert(v reflect.Value, raw json.RawMessage) error {
 	return convertScalar(v, raw)
 }
 
+// Text is the string that a JSON string spells. The JSON must be valid.
+func Text(raw json.RawMessage) (string, error) {
+	if len(raw) >= 2 && raw[0] == '"' {
+		plain := raw[1 : len(raw)-1]
+		for i := 0; i < len(plain); i++ {
+			if plain[i] == '\\' || plain[i] >= utf8.RuneSelf {
+				plain = nil
+				break
+			}
+		}
+		if plain != nil {
+			return string(plain), nil
+		}
+	}
+	var s string
+	err := json.Unmarshal(raw, &s)
+	return s, err
+}
+
 func convertScalar(v reflect.Value, raw json.RawMessage) error {
 	s := string(raw)
 	switch raw[0] {
 	case '"':
-		if err := json.Unmarshal(raw, &s); err != nil {
+		var err error
+		if s, err = Text(raw); err != nil {
 			return err
 		}
 	case '{':
@@ -286,7 +307,7 @@ func convertMap(v reflect.Value, raw json.RawMessage) error {
 		out.SetMapIndex(reflect.ValueOf(k).Convert(v.Type().Key()), reflect.ValueOf(s).Convert(v.Type().Elem()))
 	}
 	if raw[0] == '{' {
-		err := eachField(raw, func(name string, val json.RawMessage) error {
+		err := EachField(raw, func(name string, val json.RawMessage) error {
 			s := reflect.New(reflect.TypeFor[string]()).Elem()
 			if err := convert(s, val); err != nil {
 				return err

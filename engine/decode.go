@@ -36,7 +36,8 @@ type field struct {
 	Secret    bool
 	Path      bool
 	All       bool
-	omitEmpty bool // of the json tag: not shown when zero
+	omitEmpty bool            // of the json tag: not shown when zero
+	preset    json.RawMessage // Default, as a request would spell it
 	index     []int
 	typ       reflect.Type
 }
@@ -86,6 +87,9 @@ func (p *plan) collect(t reflect.Type, at []int) {
 				continue
 			}
 			p.hasJSON = true
+		}
+		if f.Default != "" {
+			f.preset, _ = json.Marshal(f.Default) // a text always encodes
 		}
 		if !f.All && !convertible(sf.Type) {
 			panic(fmt.Sprintf("engine: field %s.%s has type %s, which no request can fill", t, sf.Name, sf.Type))
@@ -138,7 +142,7 @@ func (c *Call) decode(p *plan, v reflect.Value, how decoding) error {
 		}
 	}
 	if !p.free || p.hasJSON {
-		if err := eachField(c.Body, take); err != nil {
+		if err := EachField(c.Body, take); err != nil {
 			return err
 		}
 	}
@@ -163,11 +167,7 @@ func (c *Call) decode(p *plan, v reflect.Value, how decoding) error {
 			return Bad("missing %s", f.Name)
 		}
 		if f.Default != "" {
-			raw, err := json.Marshal(f.Default)
-			if err != nil {
-				return err
-			}
-			if err := convert(v.FieldByIndex(f.index), raw); err != nil {
+			if err := convert(v.FieldByIndex(f.index), f.preset); err != nil {
 				return fmt.Errorf("default of %s: %w", f.Name, err)
 			}
 		}
@@ -235,7 +235,7 @@ func (r *RouteInfo) Fields() []Field {
 
 // eachField gives the top-level fields of a JSON object, values unparsed. The
 // body was validated at the edge; nil and null are empty objects.
-func eachField(body json.RawMessage, f func(name string, raw json.RawMessage) error) error {
+func EachField(body json.RawMessage, f func(name string, raw json.RawMessage) error) error {
 	i := skipSpace(body, 0)
 	if i == len(body) || body[i] == 'n' {
 		return nil
@@ -263,6 +263,26 @@ func eachField(body json.RawMessage, f func(name string, raw json.RawMessage) er
 		}
 	}
 	return nil
+}
+
+// EachItem gives the items of a JSON array, unparsed. The JSON must be valid; it
+// gives false when it is no array.
+func EachItem(list json.RawMessage, f func(raw json.RawMessage) error) (bool, error) {
+	i := skipSpace(list, 0)
+	if i == len(list) || list[i] != '[' {
+		return false, nil
+	}
+	for i = skipSpace(list, i+1); i < len(list) && list[i] != ']'; {
+		end := skipValue(list, i)
+		if err := f(list[i:end]); err != nil {
+			return true, err
+		}
+		i = skipSpace(list, end)
+		if i < len(list) && list[i] == ',' {
+			i = skipSpace(list, i+1)
+		}
+	}
+	return true, nil
 }
 
 func skipSpace(b []byte, i int) int {

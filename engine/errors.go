@@ -15,6 +15,10 @@ var (
 	ErrNoOperation = errors.New("unsupported operation")
 )
 
+// ErrMustWrite is what the first function of a ComputeOr answers to have the
+// second run.
+var ErrMustWrite = errors.New("the request has to write")
+
 // Bad says that the caller sent something wrong: 400 with this sentence.
 func Bad(format string, args ...any) error {
 	return &api.Error{Status: http.StatusBadRequest, Errors: []string{fmt.Sprintf(format, args...)}}

@@ -3,6 +3,9 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -54,6 +57,7 @@ type RouteInfo struct {
 	Quiet    bool     // not audited: health and the like
 	Sealed   bool     // may run while the barrier is sealed
 	Outside  bool     // acts outside of a transaction
+	Uploads  bool     // reads the request's body itself, as it comes
 	Unwraps  bool     // with Login: a token is asked for when another's is in the body
 	Creates  bool     // tells create from update by looking
 	RootOnly bool     // exists in the root namespace only
@@ -190,6 +194,21 @@ func Compute[E, Req, Resp any](pattern string, f func(*E, View, Req) (Resp, erro
 	})
 }
 
+// ComputeOr is Compute for what now and then has to write: when compute answers
+// ErrMustWrite, write runs in its place, in a transaction on the active node.
+func ComputeOr[E, Req, Resp any](pattern string, compute func(*E, View, Req) (Resp, error), write func(*E, Tx, Req) (Resp, error)) Route[E] {
+	return route(pattern, storage.ReadOnly, []Op{OpWrite}, func(e *E, c *Call, req Req) (Resp, error) {
+		resp, err := compute(e, reader{c}, req)
+		switch {
+		case !errors.Is(err, ErrMustWrite):
+			return resp, err
+		case c.Whole.Mode() == storage.ReadOnly:
+			return resp, storage.ErrUpgrade
+		}
+		return write(e, c, req)
+	})
+}
+
 // Write answers POST and PUT in a transaction.
 func Write[E, Req, Resp any](pattern string, f func(*E, Tx, Req) (Resp, error)) Route[E] {
 	return route(pattern, storage.ReadWrite, []Op{OpWrite}, func(e *E, c *Call, req Req) (Resp, error) {
@@ -226,6 +245,21 @@ func Outside[E, Req, Resp any](pattern string, op Op, f func(*E, context.Context
 		return f(e, c.Context(), c.Caller(), req)
 	})
 	r.Info.Outside = true
+	return r
+}
+
+// An Upload is a body as it comes in: of any length, and not JSON.
+type Upload struct {
+	io.Reader
+	Header http.Header
+}
+
+// Uploaded is Outside for a route whose body is a file. f reads it.
+func Uploaded[E, Req, Resp any](pattern string, op Op, f func(*E, context.Context, *Caller, Req, Upload) (Resp, error)) Route[E] {
+	r := route(pattern, storage.ReadWrite, []Op{op}, func(e *E, c *Call, req Req) (Resp, error) {
+		return f(e, c.Context(), c.Caller(), req, c.Upload)
+	})
+	r.Info.Outside, r.Info.Uploads = true, true
 	return r
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/fastness-dev/fastness/storage"
 	"github.com/fastness-dev/fastness/storage/kv"
 	"github.com/fastness-dev/fastness/storage/raft"
+	"github.com/fastness-dev/fastness/storage/seal"
 	"github.com/fastness-dev/fastness/sys"
 )
 
@@ -30,6 +31,7 @@ type Command struct {
 	Stderr  io.Writer
 	Getenv  func(string) string
 	Engines []engine.Type
+	Seals   []seal.Kind      // that open by themselves
 	Clock   func() time.Time // nil is time.Now
 }
 
@@ -135,12 +137,23 @@ func (c Command) run(ctx context.Context, f *flags) error {
 	}
 	tap := NewLogTap()
 	logger := slog.New(tap.Over(newHandler(conf.LogFormat, level, sinks...)))
-	state, log, err := openStorage(conf, logger)
+	seals, err := OpenSeals(conf.Seals, c.Seals, c.Getenv, logger)
 	if err != nil {
 		return err
 	}
+	state, log, err := openStorage(conf, logger)
+	if err != nil {
+		return errors.Join(err, seals.Close())
+	}
 	o := Options{State: state, Log: log, Engines: c.Engines, Clock: c.Clock, Logger: logger, LogLevel: level, LogTap: tap,
-		Settings: settings(conf), Telemetry: conf.Telemetry}
+		Settings: settings(conf), Seals: seals, Telemetry: conf.Telemetry}
+	if conf.Storage.Type != "inmem" {
+		o.Staging = filepath.Join(conf.Storage.Path, "staging")
+	} else if o.Staging, err = os.MkdirTemp("", "fastness-staging"); err != nil {
+		return fmt.Errorf("make a directory for snapshots to restore: %w", err)
+	} else {
+		defer func() { _ = os.RemoveAll(o.Staging) }() // it is empty, or of no use
+	}
 	if f.dev {
 		o.Settings.RootToken = f.devRoot
 		o.Seed = seedDev(f)

@@ -42,7 +42,8 @@ func newDoor(l config.Listener, limits config.Limits) *door {
 	}
 	unlock(l.UnauthenticatedMetrics, "sys/metrics")
 	unlock(l.UnauthenticatedInFlight, "sys/in-flight-req")
-	unlock(!l.DisableUnauthedRekey, "sys/rekey/init", "sys/rekey/update", "sys/rekey/verify")
+	unlock(!l.DisableUnauthedRekey, "sys/rekey/init", "sys/rekey/update", "sys/rekey/verify",
+		"sys/rekey-recovery-key/init", "sys/rekey-recovery-key/update", "sys/rekey-recovery-key/verify")
 	unlock(!l.DisableUnauthedGenRoot, "sys/generate-root/attempt", "sys/generate-root/update")
 	return d
 }

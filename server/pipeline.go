@@ -110,7 +110,7 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, x *exchange)
 		if err := s.store.View(ctx, func(tx *storage.Tx) error { return s.greet(tx, x) }); err != nil {
 			return nil, err
 		}
-		bad := x.q.ReadBody(w, x.door.limits)
+		bad := x.readBody(w)
 		if err := s.roleWithinRate(ctx, w, x); err != nil {
 			return nil, err
 		}
@@ -160,6 +160,28 @@ func (s *Server) runOutside(ctx context.Context, x *exchange) (*engine.Answer, e
 		return err
 	})
 	return a, err
+}
+
+// uploads says that the route reads the body itself.
+func (x *exchange) uploads() bool {
+	return x.noRoute == nil && x.match.Info != nil && x.match.Info.Uploads
+}
+
+func (x *exchange) upload() engine.Upload {
+	if !x.uploads() {
+		return engine.Upload{}
+	}
+	return engine.Upload{Reader: x.q.HTTP.Body, Header: x.q.HTTP.Header}
+}
+
+// readBody reads the body, but for a route that does so itself, as slowly as
+// it comes.
+func (x *exchange) readBody(w http.ResponseWriter) error {
+	if x.uploads() {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // not every connection has one
+		return nil
+	}
+	return x.q.ReadBody(w, x.door.limits)
 }
 
 // greet finds the route and whether the token is one, without spending it.
@@ -304,7 +326,7 @@ func (s *Server) verify(ctx context.Context, x *exchange) error {
 func (s *Server) newCall(ctx context.Context, tx *storage.Tx, x *exchange) *engine.Call {
 	c := &x.calls
 	*c = engine.Call{Whole: tx, Ctx: ctx, By: &x.caller, Time: s.now(), Body: x.q.Body, Query: x.q.Query, Scheduler: s.due, Passwords: password.Store{},
-		Data: x, Verified: x.outcome}
+		Data: x, Verified: x.outcome, Upload: x.upload()}
 	x.caller = engine.Caller{Address: x.q.RemoteAddr, Namespace: x.ns.Path}
 	if x.live != nil {
 		c.Rows, c.At_ = tx.In(x.live.Range()), &x.live.Mount
@@ -462,13 +484,13 @@ func (s *Server) answerSealed(ctx context.Context, w http.ResponseWriter, x *exc
 	if x.noRoute != nil || !x.match.Info.Sealed && !x.door.tellsStrangers(x.q.Path) {
 		return nil, storage.ErrSealed
 	}
-	if err := x.q.ReadBody(w, x.door.limits); err != nil {
+	if err := x.readBody(w); err != nil {
 		return nil, err
 	}
 	x.live = s.sysLive
 	var a *engine.Answer
 	var err error
-	x.call = &engine.Call{Ctx: ctx, By: &x.caller, At_: &x.live.Mount, Time: s.now(), Body: x.q.Body, Query: x.q.Query, Data: x}
+	x.call = &engine.Call{Ctx: ctx, By: &x.caller, At_: &x.live.Mount, Time: s.now(), Body: x.q.Body, Query: x.q.Query, Data: x, Upload: x.upload()}
 	if x.match.Info.Outside {
 		a, err = x.act()
 	} else {

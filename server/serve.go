@@ -65,6 +65,7 @@ func (n *node) serve(ctx context.Context) error {
 	} else if err := n.tellSeal(ctx); err != nil {
 		return err
 	}
+	defer n.server.keepUnsealed(ctx)()
 	for {
 		select {
 		case <-ctx.Done():
@@ -90,6 +91,8 @@ func (n *node) tellSeal(ctx context.Context) error {
 		return fmt.Errorf("read the seal's state: %w", err)
 	case !is.Initialized:
 		n.logger.Info("not initialized: no secret can be kept before \"fastness operator init\"")
+	case is.Sealed && n.server.sys.Seals.Auto() && !is.Migration:
+		n.logger.Info(fmt.Sprintf("sealed: asking seal %q for the root key", n.server.sys.Seals.Type()))
 	case is.Sealed:
 		n.logger.Info(fmt.Sprintf("sealed: no request is served before \"fastness operator unseal\" with %d of %d unseal keys", is.Threshold, is.Shares))
 	}

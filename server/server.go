@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -26,6 +29,7 @@ import (
 	"github.com/fastness-dev/fastness/server/config"
 	"github.com/fastness-dev/fastness/storage"
 	"github.com/fastness-dev/fastness/storage/barrier"
+	"github.com/fastness-dev/fastness/storage/seal"
 	"github.com/fastness-dev/fastness/sys"
 	"github.com/fastness-dev/fastness/wire"
 )
@@ -34,8 +38,10 @@ import (
 type Options struct {
 	State    storage.State
 	Log      storage.Log
+	Staging  string        // directory for snapshots to restore; "" restores none
 	Engines  []engine.Type // what can be mounted
 	Settings sys.Settings
+	Seals    *seal.Set // nil unseals by key shares only; Close closes it
 	Logger   *slog.Logger
 	LogLevel *slog.LevelVar
 	LogTap   *LogTap          // what Logger writes through; nil lets nobody follow the log
@@ -104,6 +110,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{barrier: barrier.New(), policies: policy.NewStore(), denials: policy.NewDenials(rememberedDenials), logger: o.Logger, level: o.LogLevel, logs: o.LogTap, clock: o.Clock, version: o.Settings.Version}
 	s.limits, s.lockouts = quota.NewLimits(), o.Lockouts
 	s.metrics, s.usagePeriod = newMetrics(s, o.Telemetry), o.Telemetry.UsageGaugePeriod
+	s.metrics.registry.MustRegister(newSealMetrics(o.Seals, o.Clock))
 	s.audit = audit.NewBroker(o.Clock)
 	s.tokens = token.New(token.Options{Barrier: s.barrier, Now: o.Clock, DefaultTTL: o.Settings.DefaultTTL, MaxTTL: o.Settings.MaxTTL,
 		OnRevoke: s.revoked, Renewing: s.renewing, Namespaces: spaces{s},
@@ -117,13 +124,19 @@ func New(o Options) (*Server, error) {
 	s.leases = &lease.Store{Tokens: s.tokens, Loans: loans{s}, Now: o.Clock, Observe: s.metrics.observeLease}
 	s.wrapping = &cubbyhole.Wrapping{Tokens: s.tokens}
 	var err error
-	s.store, err = storage.Open(storage.Options{State: o.State, Log: o.Log, Sealer: s.barrier, Logger: o.Logger})
+	s.store, err = storage.Open(storage.Options{State: o.State, Log: o.Log, Sealer: s.barrier, Logger: o.Logger, Staged: staged(o.Staging)})
 	if err != nil {
 		return nil, fmt.Errorf("open storage: %w", err)
 	}
+	// All that the log names is in the store by now: what is staged is left over.
+	if o.Staging != "" {
+		if err := os.RemoveAll(o.Staging); err != nil {
+			return nil, errors.Join(fmt.Errorf("remove snapshots that are restored: %w", err), s.store.Close())
+		}
+	}
 	s.sys = sys.New(&sys.System{Store: s.store, Barrier: s.barrier, Policies: s.policies, Denials: s.denials, Tokens: s.tokens, Leases: s.leases,
 		Audit: s.audit, Wrapping: s.wrapping, Limits: s.limits, Logger: o.Logger, Settings: o.Settings,
-		Identities: s.identities, Held: s.Held, Holders: holders{s}, Factors: s.mfa, ProveLogin: s.proveLogin, Approver: approver, Unsealed: s.unsealed, Sealing: s.sealing, Node: s})
+		Identities: s.identities, Held: s.Held, Holders: holders{s}, Factors: s.mfa, ProveLogin: s.proveLogin, Approver: approver, Unsealed: s.unsealed, Sealing: s.sealing, Restoring: s.restoring, Staging: o.Staging, Now: o.Clock, Node: s, Seals: o.Seals})
 	system := s.sys.Type()
 	parts := []identity.Part{{Routes: s.factorRoutes()}, s.oidcPart(o.Settings.APIAddr)}
 	types := append([]engine.Type{system, s.tokens.Type(), cubbyhole.Type(), s.identities.Type(parts...)}, o.Engines...)
@@ -172,7 +185,7 @@ func (s *Server) recovered(w http.ResponseWriter, r *http.Request) {
 func (s *Server) Close() error {
 	s.sys.Seal()
 	s.closing.Wait()
-	return s.store.Close()
+	return errors.Join(s.store.Close(), s.sys.Seals.Close())
 }
 
 // Failed is closed when storage cannot go on; Err says why.
@@ -202,6 +215,7 @@ func (s *Server) unsealed(ctx context.Context) error {
 	handlers[quota.KindLockout] = quota.Expire(s.clock)
 	maps.Copy(handlers, s.mfa.Handlers())
 	maps.Copy(handlers, s.leases.Handlers())
+	handlers[lease.KindExpire] = s.sys.Frozen(handlers[lease.KindExpire])
 	runner := &schedule.Runner{Store: s.store, Now: s.clock, Handlers: handlers, GiveUp: s.leases.GiveUp(),
 		Together: map[string]bool{token.KindExpire: true, quota.KindLockout: true}, Workers: dueWorkers, PerMount: dueWorkers / 8, Logger: s.logger}
 	s.ended.Go(func() { runner.Run(run) })
@@ -214,10 +228,15 @@ func (s *Server) unsealed(ctx context.Context) error {
 // goes into waiting, for the disk or for what a mount has to reach.
 const dueWorkers = 64
 
-// sealing ends it.
-func (s *Server) sealing() {
+// restoring ends it before the rows are replaced. Audit devices stay: the request
+// that restores is answered.
+func (s *Server) restoring() {
 	s.upkeep.Lock()
 	defer s.upkeep.Unlock()
+	s.rest()
+}
+
+func (s *Server) rest() {
 	if s.stop != nil {
 		s.stop()
 		s.stop = nil
@@ -227,6 +246,21 @@ func (s *Server) sealing() {
 	s.identities.Drop()
 	s.denials.Drop()
 	s.mfa.Drop()
+}
+
+// staged opens the snapshots that the log names.
+func staged(dir string) func(string) (io.ReadCloser, error) {
+	if dir == "" {
+		return nil
+	}
+	return func(name string) (io.ReadCloser, error) { return os.Open(filepath.Join(dir, filepath.Base(name))) }
+}
+
+// sealing ends it.
+func (s *Server) sealing() {
+	s.upkeep.Lock()
+	defer s.upkeep.Unlock()
+	s.rest()
 	last := s.inflight.last()
 	s.closing.Go(func() {
 		s.inflight.drain(last, lastAnswers)

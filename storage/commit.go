@@ -45,6 +45,7 @@ type commits struct {
 	recent  []write           // in order of seq
 	held    int               // keys in recent
 	wake    chan struct{}
+	paused  error // why nothing is given a place for now
 	stopped error
 }
 
@@ -234,6 +235,9 @@ func (s *Store) place(tx *Tx, w write, ops []byte, fresh []freshRow) (*group, er
 	defer c.mu.Unlock()
 	if c.stopped != nil {
 		return nil, c.stopped
+	}
+	if c.paused != nil {
+		return nil, c.paused
 	}
 	term := s.log.Leads()
 	if term == 0 {

@@ -3,12 +3,13 @@ package storage
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // An entry of the log holds the writes of one or more transactions, each whole:
 //
 //	version 1 | node 8 | first 8 | last 8 | op …
-//	op: kind 1 | uvarint len | key | (uvarint len | value)   value absent for a delete
+//	op: kind 1 | uvarint len | key | (uvarint len | value)   value absent for a delete or a replacement
 //
 // node and first..last say whose transactions these are, so that the node that
 // proposed them knows when they are applied.
@@ -30,7 +31,7 @@ func appendOp(dst []byte, op Op) []byte {
 	dst = append(dst, byte(op.Kind))
 	dst = binary.AppendUvarint(dst, uint64(len(op.Key)))
 	dst = append(dst, op.Key...)
-	if op.Kind != OpDelete {
+	if op.Kind != OpDelete && op.Kind != OpReplace {
 		dst = binary.AppendUvarint(dst, uint64(len(op.Value)))
 		dst = append(dst, op.Value...)
 	}
@@ -58,19 +59,22 @@ func decodeEntry(b []byte) (h entryHead, ops []Op, err error) {
 	for len(b) > 0 {
 		op := Op{Kind: OpKind(b[0])}
 		b = b[1:]
-		if op.Kind < OpPut || op.Kind > OpDeleteRange {
+		if op.Kind < OpPut || op.Kind > OpReplace {
 			return h, nil, bad
 		}
 		var ok bool
 		if op.Key, ok = take(); !ok {
 			return h, nil, bad
 		}
-		if op.Kind != OpDelete {
+		if op.Kind != OpDelete && op.Kind != OpReplace {
 			if op.Value, ok = take(); !ok {
 				return h, nil, bad
 			}
 		}
 		ops = append(ops, op)
+	}
+	if len(ops) > 1 && slices.ContainsFunc(ops, func(op Op) bool { return op.Kind == OpReplace }) {
+		return h, nil, bad
 	}
 	return h, ops, nil
 }

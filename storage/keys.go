@@ -83,3 +83,15 @@ func (r Range) append(dst []byte, table byte) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, r.NS)
 	return binary.BigEndian.AppendUint32(dst, r.ID)
 }
+
+// RangeOf is the number of the namespace and of the range that a row lies in,
+// by its key. ok is false for a key that is no row's of a Store.
+func RangeOf(key []byte) (ns, id uint32, ok bool) {
+	if len(key) < 9 {
+		return 0, 0, false
+	}
+	return binary.BigEndian.Uint32(key[1:]), binary.BigEndian.Uint32(key[5:]), true
+}
+
+// BareKey is the key of a row of a Bare range of the root namespace.
+func BareKey(r Range, path string) []byte { return append(r.append(nil, tableBare), path...) }

@@ -14,6 +14,7 @@ package storage
 import (
 	"context"
 	"errors"
+	"io"
 )
 
 // Errors that callers may test for.
@@ -43,6 +44,7 @@ const (
 	OpPut         OpKind = 1 // Key = Value
 	OpDelete      OpKind = 2 // Key is gone
 	OpDeleteRange OpKind = 3 // all of [Key, Value) is gone
+	OpReplace     OpKind = 4 // all rows are those of the staged stream named Key; alone in its entry
 )
 
 // An Op is one change of one row, or of a range of rows, in ciphertext.
@@ -66,6 +68,8 @@ type Snapshot interface {
 	// Scan calls f with the rows of [from, to) in order of their keys until f
 	// returns false. Key and value are only valid during the call.
 	Scan(from, to []byte, f func(key, value []byte) bool) error
+	// Applied is the index of the last entry whose rows are in it.
+	Applied() (uint64, error)
 	Close() error
 }
 
@@ -78,6 +82,14 @@ type State interface {
 	// Applied is the index of the last applied entry.
 	Applied() uint64
 	Snapshot() Snapshot
+	// Dump writes all rows as they are now as a stream, which [ReadRows] reads.
+	// Entries are applied meanwhile as ever.
+	Dump(w io.Writer) error
+	// Install replaces all rows by those of a stream, durably, and Applied by
+	// index; 0 takes the stream's own. When it fails, nothing has changed, and a
+	// crash leaves the rows before or the rows after. Snapshots taken before may
+	// answer [ErrReplaced] from then on.
+	Install(index uint64, r io.Reader) error
 	// Flush makes everything applied so far durable without the log.
 	Flush() error
 	// Full says whether there is little space left: what adds rows should not

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,9 @@ type Options struct {
 	Sealer Sealer
 	// CacheBytes bounds the opened rows kept in memory; 0 is 32 MiB.
 	CacheBytes int
+	// Staged opens a stream of rows that an entry names, to replace all rows by.
+	// Without it there is no [Store.Replace].
+	Staged func(name string) (io.ReadCloser, error)
 	// Followed is told of each row of [Core] that another node has written, before
 	// anything written later can be seen; what it is given is only valid during
 	// the call. It must not use the store.
@@ -33,6 +37,7 @@ type Store struct {
 	log    Log
 	sealer Sealer
 	logger *slog.Logger
+	staged func(name string) (io.ReadCloser, error)
 	cache  *rowCache
 	node   uint64 // random per process: whose entries are ours
 
@@ -47,6 +52,7 @@ type Store struct {
 	commits  commits
 	touched  sync.Map // Range key (8 bytes as uint64) -> *atomic.Uint64, index of the last change
 	watch    watchers
+	replaced replacement
 	retries  atomic.Uint64
 	closed   chan struct{}
 	stopping sync.Once
@@ -81,7 +87,7 @@ func Open(o Options) (*Store, error) {
 		return nil, fmt.Errorf("draw node id: %w", err)
 	}
 	s := &Store{
-		state: o.State, log: o.Log, sealer: o.Sealer, logger: o.Logger,
+		state: o.State, log: o.Log, sealer: o.Sealer, logger: o.Logger, staged: o.Staged,
 		node: binary.BigEndian.Uint64(id[:]), followed: o.Followed, closed: make(chan struct{}),
 	}
 	s.cache = newRowCache(o.CacheBytes, &s.index)
@@ -162,6 +168,9 @@ func (s *Store) Do(ctx context.Context, mode Mode, f func(*Tx) error) (uint64, e
 		if errors.Is(err, ErrUpgrade) && mode == ReadOnly {
 			mode = ReadWrite
 			continue
+		}
+		if errors.Is(err, ErrReplaced) {
+			continue // the next snapshot is of the rows that came
 		}
 		if errors.Is(err, ErrNotLeader) && s.log.Leads() != 0 {
 			s.retries.Add(1) // it came between two leaderships of this node
@@ -311,6 +320,9 @@ func (s *Store) apply(index uint64, entry []byte) error {
 	if err != nil {
 		return err
 	}
+	if len(ops) == 1 && ops[0].Kind == OpReplace {
+		return s.replaceAll(index, head, string(ops[0].Key))
+	}
 	s.mu.Lock()
 	if err := s.state.Apply(index, ops); err != nil {
 		s.mu.Unlock()
@@ -346,6 +358,12 @@ func (s *Store) apply(index uint64, entry []byte) error {
 
 // replace has put replace all rows, by those of the entry of an index.
 func (s *Store) replace(index uint64, put func() error) error {
+	return s.replaceRows(index, put, true, func() { s.replaced.at.Store(index) })
+}
+
+// replaceRows is replace, and calls done before anybody sees the new rows. Whoever
+// has them replaced sees to Core itself; others, if follow says so, are told.
+func (s *Store) replaceRows(index uint64, put func() error, follow bool, done func()) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cur != nil {
@@ -359,8 +377,11 @@ func (s *Store) replace(index uint64, put func() error) error {
 	s.cache.clear()
 	s.touched.Range(func(_, last any) bool { last.(*atomic.Uint64).Store(index); return true })
 	s.commits.foreign()
-	if err := s.followAll(); err != nil {
-		return err
+	done()
+	if follow {
+		if err := s.followAll(); err != nil {
+			return err
+		}
 	}
 	s.watch.notify()
 	return nil
@@ -468,7 +489,9 @@ func (s *Store) Changed() <-chan struct{} { return s.watch.next() }
 
 // LastChange is the index of the last entry that changed a range of the root
 // namespace, as far as this process has seen; 0 is none.
-func (s *Store) LastChange(r Range) uint64 { return s.touch(r.number()).Load() }
+func (s *Store) LastChange(r Range) uint64 {
+	return max(s.touch(r.number()).Load(), s.replaced.at.Load())
+}
 
 // Wait returns once the given index is applied.
 func (s *Store) Wait(ctx context.Context, index uint64) error {

@@ -66,7 +66,8 @@ func (s *System) dropCeremonies() {
 // guarded closes or opens the routes that the settings decide on. Those of
 // ceremonies need a token that has sudo or, as Vault 1.x has it, only shares.
 func (s *System) guarded(routes engine.Routes[System]) engine.Routes[System] {
-	shares := []string{"generate-root/attempt", "generate-root/update", "rekey/init", "rekey/update", "rekey/verify"}
+	shares := []string{"generate-root/attempt", "generate-root/update", "rekey/init", "rekey/update", "rekey/verify",
+		"rekey-recovery-key/init", "rekey-recovery-key/update", "rekey-recovery-key/verify"}
 	for i, r := range routes {
 		switch {
 		case !slices.Contains(shares, r.Info.Pattern):

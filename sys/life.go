@@ -3,12 +3,14 @@ package sys
 import (
 	"context"
 	"crypto/rand"
+	"crypto/subtle"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -39,9 +41,11 @@ type initRequest struct {
 
 // InitAnswer is what a new cluster's operator must keep.
 type InitAnswer struct {
-	Keys       []string `json:"keys"`
-	KeysBase64 []string `json:"keys_base64"`
-	RootToken  string   `json:"root_token"`
+	Keys           []string `json:"keys"`
+	KeysBase64     []string `json:"keys_base64"`
+	Recovery       []string `json:"recovery_keys,omitempty"`
+	RecoveryBase64 []string `json:"recovery_keys_base64,omitempty"`
+	RootToken      string   `json:"root_token"`
 }
 
 // Initialized says whether the store holds a cluster.
@@ -65,11 +69,56 @@ func (s *System) sealConfig(ctx context.Context) (c *seal.Config, err error) {
 }
 
 func (s *System) init(ctx context.Context, _ *engine.Caller, req initRequest) (*InitAnswer, error) {
-	return s.Init(ctx, req.Shares, req.Threshold, req.PGPKeys, req.RootPGPKey, req.RecoveryShares > 0 || req.RecoveryThreshold > 0)
+	if is, err := s.Initialized(ctx); err != nil {
+		return nil, err
+	} else if is {
+		return nil, engine.Bad("Vault is already initialized")
+	}
+	shares, threshold, keys := req.Shares, req.Threshold, req.PGPKeys
+	other := given{{"recovery_shares", req.RecoveryShares != 0}, {"recovery_threshold", req.RecoveryThreshold != 0}, {"recovery_pgp_keys", len(req.RecoveryPGPKeys) > 0}}
+	if s.Seals.Auto() {
+		shares, threshold, keys = req.RecoveryShares, req.RecoveryThreshold, req.RecoveryPGPKeys
+		other = given{{"secret_shares", req.Shares != 0}, {"secret_threshold", req.Threshold != 0}, {"pgp_keys", len(req.PGPKeys) > 0}}
+	}
+	if names := other.names(); names != "" {
+		return nil, engine.Bad("parameters %s not applicable to seal type %s", names, s.Seals.Type())
+	}
+	return s.Init(ctx, shares, threshold, keys, req.RootPGPKey, s.Seals.Auto())
 }
 
-// Init makes a new cluster and leaves the node sealed.
+// given says which fields of a request are set.
+type given []struct {
+	name string
+	set  bool
+}
+
+func (g given) names() string {
+	var set []string
+	for _, f := range g {
+		if f.set {
+			set = append(set, f.name)
+		}
+	}
+	return strings.Join(set, ",")
+}
+
+// Init makes a new cluster. With a seal that opens by itself the shares are
+// recovery keys, and the node is unsealed; otherwise it is left sealed.
 func (s *System) Init(ctx context.Context, shares, threshold int, pgpKeys []string, rootPGPKey string, recovery bool) (*InitAnswer, error) {
+	answer, err := s.initialize(ctx, shares, threshold, pgpKeys, rootPGPKey, recovery)
+	if err != nil || !recovery {
+		return answer, err
+	}
+	answer.Keys, answer.KeysBase64, answer.Recovery, answer.RecoveryBase64 = []string{}, []string{}, answer.Keys, answer.KeysBase64
+	// The keys exist once, in this answer: an unseal that fails must not cost them.
+	if err := s.AutoUnseal(ctx); err != nil {
+		s.Logger.Error("the new cluster cannot be unsealed yet", "error", err)
+	}
+	s.turn()
+	return answer, nil
+}
+
+func (s *System) initialize(ctx context.Context, shares, threshold int, pgpKeys []string, rootPGPKey string, recovery bool) (*InitAnswer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if is, err := s.Initialized(ctx); err != nil {
@@ -77,11 +126,11 @@ func (s *System) Init(ctx context.Context, shares, threshold int, pgpKeys []stri
 	} else if is {
 		return nil, engine.Bad("Vault is already initialized")
 	}
-	if recovery {
-		return nil, engine.Bad("parameters recovery_shares,recovery_threshold not applicable to seal type shamir")
-	}
-	config := seal.Config{Type: seal.Shamir, Shares: shares, Threshold: threshold, PGPKeys: pgpKeys}
-	if err := config.Validate(); err != nil {
+	config := seal.Config{Type: s.Seals.Type(), Shares: shares, Threshold: threshold, PGPKeys: pgpKeys}
+	switch err := config.Validate(); {
+	case err != nil && recovery:
+		return nil, engine.Bad("invalid recovery configuration: %s", err)
+	case err != nil:
 		return nil, engine.Bad("invalid seal configuration: %s", err)
 	}
 	sealKey := make([]byte, barrier.KeySize)
@@ -95,6 +144,10 @@ func (s *System) Init(ctx context.Context, shares, threshold int, pgpKeys []stri
 	}
 	defer clear(rootKey)
 	wrapped, err := barrier.WrapRoot(sealKey, rootKey)
+	if err != nil {
+		return nil, err
+	}
+	keepers, err := s.firstKeepers(ctx, &config, rootKey)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +171,13 @@ func (s *System) Init(ctx context.Context, shares, threshold int, pgpKeys []stri
 		core := tx.In(storage.Core)
 		storage.In[seal.Config](core, "").Put(rowConfig, &config)
 		core.Put(rowRoot, wrapped)
+		if keepers != nil {
+			keepers.put(tx)
+		}
 		if err := s.lead(tx, keyring); err != nil {
+			return err
+		}
+		if err := s.proveShares(tx, wrapped); err != nil {
 			return err
 		}
 		if err := s.found(tx); err != nil {
@@ -139,6 +198,24 @@ func (s *System) Init(ctx context.Context, shares, threshold int, pgpKeys []stri
 		answer.RootToken = base64.StdEncoding.EncodeToString(sealed)
 	}
 	return answer, nil
+}
+
+// firstKeepers gives a new root key to the seals that open by themselves, nil
+// where there is none.
+func (s *System) firstKeepers(ctx context.Context, config *seal.Config, root []byte) (*newKeepers, error) {
+	if !s.Seals.Auto() {
+		return nil, nil
+	}
+	made, err := s.Seals.Wrap(ctx, func(sealKey []byte) ([]byte, error) { return barrier.WrapRoot(sealKey, root) })
+	if len(made) == 0 {
+		return nil, engine.Status(http.StatusInternalServerError, "no seal can keep the root key, so nothing was initialized: %s", err)
+	}
+	if err != nil {
+		s.Logger.Warn("a seal does not hold the root key yet: it will when it can be asked", "error", err)
+	}
+	kept := *config
+	kept.PGPKeys = nil
+	return &newKeepers{config: &kept, wraps: made}, nil
 }
 
 // found writes what every cluster begins with.
@@ -200,6 +277,9 @@ func splitKey(key []byte, config *seal.Config) (*InitAnswer, error) {
 		if parts, err = seal.Split(key, config.Shares, config.Threshold, rand.Reader); err != nil {
 			return nil, fmt.Errorf("split seal key: %w", err)
 		}
+		if err := provenSplit(key, parts, config.Threshold); err != nil {
+			return nil, err
+		}
 	}
 	if len(config.PGPKeys) > 0 {
 		prints, sealed, err := seal.EncryptShares(config.PGPKeys, parts)
@@ -216,6 +296,24 @@ func splitKey(key []byte, config *seal.Config) (*InitAnswer, error) {
 	return a, nil
 }
 
+// provenSplit puts shares together before anybody relies on them, in quorums of
+// which every share is in one.
+func provenSplit(key []byte, parts [][]byte, threshold int) error {
+	for from := 0; from < len(parts); from += threshold {
+		from = min(from, len(parts)-threshold)
+		whole, err := seal.Combine(parts[from : from+threshold])
+		if err != nil {
+			return fmt.Errorf("put the new shares together: %w", err)
+		}
+		same := subtle.ConstantTimeCompare(whole, key) == 1
+		clear(whole)
+		if !same {
+			return errors.New("the new shares do not give back the key that they were made of")
+		}
+	}
+	return nil
+}
+
 // lead takes the barrier into a new leadership, with a data key of its own, in
 // the transaction that stores the keyring with it.
 func (s *System) lead(tx *storage.Tx, stored []byte) error {
@@ -230,7 +328,7 @@ func (s *System) lead(tx *storage.Tx, stored []byte) error {
 type unsealRequest struct {
 	Key     string `json:"key" doc:"One share of the seal key, in hex or base64."`
 	Reset   bool   `json:"reset" doc:"Drop the shares given so far."`
-	Migrate bool   `json:"migrate" doc:"For the migration of seals."`
+	Migrate bool   `json:"migrate" doc:"Agree to move the root key to the seals that are configured now."`
 }
 
 func (s *System) unsealStep(ctx context.Context, _ *engine.Caller, req unsealRequest) (*SealStatus, error) {
@@ -247,7 +345,7 @@ func (s *System) unsealStep(ctx context.Context, _ *engine.Caller, req unsealReq
 	if err != nil {
 		return nil, engine.Bad("'key' must be a valid hex or base64 string")
 	}
-	if err := s.Unseal(ctx, share); err != nil {
+	if err := s.giveShare(ctx, share, req.Migrate); err != nil {
 		return nil, err
 	}
 	return s.Status(ctx)
@@ -255,6 +353,11 @@ func (s *System) unsealStep(ctx context.Context, _ *engine.Caller, req unsealReq
 
 // Unseal takes one share; with the last one needed, the node is unsealed.
 func (s *System) Unseal(ctx context.Context, share []byte) error {
+	return s.giveShare(ctx, share, false)
+}
+
+// giveShare is Unseal, with leave to move the root key to other seals.
+func (s *System) giveShare(ctx context.Context, share []byte, migrate bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.Barrier.Sealed() {
@@ -266,6 +369,14 @@ func (s *System) Unseal(ctx context.Context, share []byte) error {
 	}
 	if config == nil {
 		return engine.Status(http.StatusBadRequest, "Vault is not initialized")
+	}
+	switch migrating, err := s.migrating(ctx, config); {
+	case err != nil:
+		return err
+	case migrating && !migrate:
+		return engine.Bad("'migrate' parameter must be set true in JSON body when in seal migration mode")
+	case migrate && !migrating:
+		return engine.Bad("'migrate' parameter set true in JSON body when not in seal migration mode")
 	}
 	if s.unseal.Progress().Required != config.Threshold {
 		s.unseal = seal.NewCeremony(config.Threshold, uuid.NewString)
@@ -286,26 +397,60 @@ func (s *System) Unseal(ctx context.Context, share []byte) error {
 		return engine.Bad("invalid key: %s", err)
 	}
 	defer clear(key)
-	return s.open(ctx, key)
-}
-
-// open unlocks the barrier with the seal key and begins a leadership.
-func (s *System) open(ctx context.Context, sealKey []byte) error {
-	if err := s.enter(ctx, sealKey); err != nil {
+	if err := s.enter(ctx, key); err != nil {
 		return err
 	}
-	rootKey, keyring, err := s.rootKey(ctx, sealKey)
+	root, envelope, err := s.rootKey(ctx, key)
 	if err != nil {
 		return err
 	}
-	defer clear(rootKey)
+	defer clear(root)
+	with := func(tx *storage.Tx) error { return s.proveShares(tx, envelope) }
+	if migrate {
+		keepers, err := s.migrate(ctx, config, root)
+		if err != nil {
+			return err
+		}
+		s.Logger.Info("the seal is being migrated", "from", config.Type, "to", keepers.config.Type)
+		with = func(tx *storage.Tx) error {
+			keepers.put(tx)
+			return s.proveShares(tx, envelope)
+		}
+	}
+	return s.open(ctx, root, with)
+}
+
+// open unlocks the barrier with the root key and begins a leadership, together
+// with which with writes; it may be nil. The caller holds s.mu.
+func (s *System) open(ctx context.Context, rootKey []byte, with func(*storage.Tx) error) error {
+	var keyring []byte
+	err := s.Store.View(ctx, func(tx *storage.Tx) (err error) {
+		keyring, err = tx.In(storage.Core).Get(rowKeyring)
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	if err := s.Barrier.Unlock(rootKey, keyring); err != nil {
 		if errors.Is(err, storage.ErrCorrupt) {
 			return fmt.Errorf("the stored keyring is damaged: restore this node from a backup or from its peers: %w", err)
 		}
 		return fmt.Errorf("unlock barrier: %w", err)
 	}
-	_, err = s.Store.Update(ctx, func(tx *storage.Tx) error {
+	if err := s.begin(ctx, with); err != nil {
+		s.lock()
+		return fmt.Errorf("unseal: %w", err)
+	}
+	s.byHand.Store(false)
+	s.Logger.Info("unsealed")
+	s.turn()
+	return nil
+}
+
+// begin begins a leadership with the keys that are in memory, together with which
+// with writes, and serves.
+func (s *System) begin(ctx context.Context, with func(*storage.Tx) error) error {
+	_, err := s.Store.Update(ctx, func(tx *storage.Tx) error {
 		stored, err := tx.In(storage.Core).Get(rowKeyring)
 		if err != nil {
 			return err
@@ -313,17 +458,20 @@ func (s *System) open(ctx context.Context, sealKey []byte) error {
 		if err := s.lead(tx, stored); err != nil {
 			return err
 		}
+		if with != nil {
+			if err := with(tx); err != nil {
+				return err
+			}
+		}
 		return s.noteVersion(tx)
 	})
 	if err == nil && s.Unsealed != nil {
 		err = s.Unsealed(context.WithoutCancel(ctx))
 	}
 	if err != nil {
-		s.lock()
-		return fmt.Errorf("unseal: %w", err)
+		return err
 	}
 	s.serving.Store(true)
-	s.Logger.Info("unsealed")
 	return nil
 }
 
@@ -342,15 +490,11 @@ func (s *System) enter(ctx context.Context, sealKey []byte) error {
 	return nil
 }
 
-// rootKey unwraps the root key. A key that does not is the caller's error.
-func (s *System) rootKey(ctx context.Context, sealKey []byte) (root, keyring []byte, err error) {
-	var wrapped []byte
+// rootKey unwraps the root key by the key of the shares, and returns it with
+// its envelope. A key that does not is the caller's error.
+func (s *System) rootKey(ctx context.Context, sealKey []byte) (root, wrapped []byte, err error) {
 	err = s.Store.View(ctx, func(tx *storage.Tx) error {
-		core := tx.In(storage.Core)
-		if wrapped, err = core.Get(rowRoot); err != nil {
-			return err
-		}
-		keyring, err = core.Get(rowKeyring)
+		wrapped, err = tx.In(storage.Core).Get(rowRoot)
 		return err
 	})
 	if err != nil {
@@ -363,7 +507,7 @@ func (s *System) rootKey(ctx context.Context, sealKey []byte) (root, keyring []b
 	if errors.Is(err, barrier.ErrWrongKey) {
 		return nil, nil, wrongKey()
 	}
-	return root, keyring, err
+	return root, wrapped, err
 }
 
 func wrongKey() error {
@@ -387,6 +531,7 @@ func (s *System) Seal() {
 	}
 	s.lock()
 	s.Logger.Info("sealed")
+	s.turn()
 }
 
 func (s *System) lock() {
@@ -404,6 +549,7 @@ func (s *System) lock() {
 // sealed, and then there is nothing to do.
 func (s *System) sealNow(_ context.Context, who *engine.Caller, _ engine.None) (engine.None, error) {
 	if who.TokenID != "" {
+		s.byHand.Store(true)
 		s.Seal()
 	}
 	return engine.None{}, nil
@@ -424,6 +570,7 @@ type SealStatus struct {
 	ClusterName     string `json:"cluster_name,omitempty"`
 	ClusterID       string `json:"cluster_id,omitempty"`
 	RecoverySeal    bool   `json:"recovery_seal"`
+	RecoveryType    string `json:"recovery_seal_type,omitempty"`
 	StorageType     string `json:"storage_type"`
 	Removed         *bool  `json:"removed_from_cluster,omitempty"` // from a cluster with a log
 	FastnessVersion string `json:"fastness_version"`
@@ -431,7 +578,7 @@ type SealStatus struct {
 
 // Status says how the seal stands.
 func (s *System) Status(ctx context.Context) (*SealStatus, error) {
-	a := &SealStatus{Type: seal.Shamir, Sealed: !s.Serving(), Version: s.Settings.Version, BuildDate: s.Settings.BuildDate,
+	a := &SealStatus{Type: s.Seals.Type(), Sealed: !s.Serving(), Version: s.Settings.Version, BuildDate: s.Settings.BuildDate,
 		StorageType: s.Settings.StorageType, FastnessVersion: s.Settings.FastnessVersion}
 	if s.Cluster != nil && s.Cluster.Standing().Removed {
 		a.Removed = new(true)
@@ -440,10 +587,19 @@ func (s *System) Status(ctx context.Context) (*SealStatus, error) {
 	if err != nil {
 		return nil, err
 	}
+	if config != nil {
+		a.Type = config.Type
+	}
+	if a.Type != seal.Shamir {
+		a.RecoverySeal, a.RecoveryType = true, seal.Shamir
+	}
 	if config == nil {
 		return a, nil
 	}
 	a.Initialized, a.Threshold, a.Shares = true, config.Threshold, config.Shares
+	if a.Migration, err = s.migrating(ctx, config); err != nil {
+		return nil, err
+	}
 	if a.Sealed {
 		s.mu.Lock()
 		p := s.unseal.Progress()
@@ -480,6 +636,7 @@ func lifeRoutes() engine.Routes[System] {
 		engine.Read("init", (*System).initStatus).Public().Bare().Quiet().WhileSealed().RootNamespace().Doc("Say whether the cluster is initialised."),
 		engine.Outside("init", engine.OpWrite, (*System).init).OnThisNode().Public().Bare().Quiet().WhileSealed().RootNamespace().Doc("Initialise the cluster."),
 		engine.Read("seal-status", (*System).sealStatus).Public().Bare().Quiet().WhileSealed().RootNamespace().Doc("Say how the seal stands."),
+		engine.Read("seal-backend-status", (*System).sealBackends).Public().Bare().Quiet().RootNamespace().Doc("Say how the keepers of the root key passed their last self-test."),
 		engine.Outside("unseal", engine.OpWrite, (*System).unsealStep).OnThisNode().Public().Bare().Quiet().WhileSealed().RootNamespace().Doc("Give one share of the seal key."),
 		engine.Outside("seal", engine.OpWrite, (*System).sealNow).OnThisNode().Sudo().WhileSealed().RootNamespace().Doc("Seal the node."),
 		engine.Outside("step-down", engine.OpWrite, (*System).stepDown).Sudo().RootNamespace().Doc("Give up being the active node."),

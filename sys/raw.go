@@ -50,7 +50,7 @@ func (s *System) rawRow(v engine.View, path string, write bool) (rows storage.Ro
 			return engine.CallOf(v).Whole.In(l.Range()), l.Range().Kind, row, nil
 		}
 	}
-	closed := name == "core" && (write || row == rowKeyring || row == rowRoot)
+	closed := name == "core" && (write || row == rowKeyring || row == rowRoot || row == rowWraps)
 	for _, r := range rawRanges() {
 		if r.name == name && s.Settings.RawEnabled && !closed {
 			return engine.CallOf(v).Whole.In(r.at), r.at.Kind, row, nil

@@ -127,6 +127,7 @@ func (s *System) startRekey(ctx context.Context, _ *engine.Caller, req rekeyRequ
 	if old == nil || s.Barrier.Sealed() {
 		return nil, storage.ErrSealed
 	}
+	config.Type = old.Type
 	s.rekey = &rekey{config: config, shares: seal.NewCeremony(old.Threshold, uuid.NewString)}
 	s.rekey.shares.Start()
 	return s.rekey.status(), nil
@@ -227,6 +228,9 @@ func (s *System) finishRekey(ctx context.Context, r *rekey, p *rekeyPending) err
 		core := tx.In(storage.Core)
 		storage.In[seal.Config](core, "").Put(rowConfig, config)
 		core.Put(rowRoot, p.wrapped)
+		if err := s.proveShares(tx, p.wrapped); err != nil {
+			return err
+		}
 		backups := storage.In[rekeyBackup](tx.In(storage.System), "")
 		if p.backup != nil {
 			backups.Put(rowBackup, p.backup)
@@ -346,18 +350,4 @@ func (s *System) readBackup(v engine.View, _ engine.None) (*rekeyBackup, error) 
 func (s *System) deleteBackup(tx engine.Tx, _ engine.None) (engine.None, error) {
 	engine.CallOf(tx).Whole.In(storage.System).Delete(rowBackup)
 	return engine.None{}, nil
-}
-
-func rekeyRoutes() engine.Routes[System] {
-	return engine.Routes[System]{
-		engine.Read("rekey/init", (*System).readRekey).Bare().RootNamespace().Doc("Say how the rekey stands."),
-		engine.Outside("rekey/init", engine.OpWrite, (*System).startRekey).Bare().RootNamespace().Doc("Start to replace the shares of the seal key."),
-		engine.Outside("rekey/init", engine.OpDelete, (*System).cancelRekey).Bare().RootNamespace().Doc("Give the rekey up."),
-		engine.Outside("rekey/update", engine.OpWrite, (*System).updateRekey).Bare().RootNamespace().Doc("Give one of the old shares."),
-		engine.Read("rekey/verify", (*System).readVerify).Bare().RootNamespace().Doc("Say how the verification of new shares stands."),
-		engine.Outside("rekey/verify", engine.OpWrite, (*System).updateVerify).Bare().RootNamespace().Doc("Give one of the new shares."),
-		engine.Outside("rekey/verify", engine.OpDelete, (*System).restartVerify).Bare().RootNamespace().Doc("Begin the verification anew."),
-		engine.Read("rekey/backup", (*System).readBackup).Sudo().TopLevel().RootNamespace().Doc("Show the encrypted shares that were kept."),
-		engine.Delete("rekey/backup", (*System).deleteBackup).Sudo().RootNamespace().Doc("Delete the encrypted shares that were kept."),
-	}
 }

@@ -32,4 +32,5 @@ var parts = []func() engine.Routes[System]{
 	quotaRoutes,
 	lockedUserRoutes,
 	mfaRoutes,
+	snapshotRoutes,
 }

@@ -62,6 +62,14 @@ type System struct {
 	// answered; Sealing before they are dropped.
 	Unsealed func(ctx context.Context) error
 	Sealing  func()
+	// Restoring is called before all rows are replaced by those of a snapshot;
+	// Unsealed after it, unless the node is sealed then.
+	Restoring func()
+	// Staging is the directory for snapshots that are being restored; "" restores
+	// none.
+	Staging string
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
 	// Seed adds to a new cluster what the server wants there (dev mounts). It
 	// runs in the transaction that initialises.
 	Seed func(tx *storage.Tx) error
@@ -72,6 +80,8 @@ type System struct {
 	Cluster Cluster
 	// Node answers for the parts of sys that are the server's own.
 	Node Node
+	// Seals are those that open by themselves; nil unseals by shares only.
+	Seals *seal.Set
 
 	mu          sync.Mutex  // of the ceremonies and of changes to the seal
 	serving     atomic.Bool // see Serving
@@ -79,6 +89,9 @@ type System struct {
 	rootAttempt *rootAttempt // nil when no root token is being made
 	rekey       *rekey       // nil when the seal key is not being replaced
 	started     time.Time
+	byHand      atomic.Bool   // sealed by hand: seals must not open it by themselves
+	turned      chan struct{} // see turn
+	tend        tend          // belongs to TendSeals
 }
 
 // Settings are what the configuration says and sys shows.
@@ -129,6 +142,9 @@ type InFlight struct {
 // New makes a sealed system of its parts, and returns it.
 func New(s *System) *System {
 	s.started = time.Now()
+	if s.Now == nil {
+		s.Now = time.Now
+	}
 	if s.Cluster == nil && s.Settings.StorageType == "raft" {
 		s.Cluster = alone{s}
 	}
@@ -136,6 +152,7 @@ func New(s *System) *System {
 		s.Denials = policy.NewDenials(1)
 	}
 	s.unseal = seal.NewCeremony(1, uuid.NewString)
+	s.turned = make(chan struct{}, 1)
 	return s
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/fastness-dev/fastness/catalog"
 	"github.com/fastness-dev/fastness/cli"
 	"github.com/fastness-dev/fastness/server"
+	"github.com/fastness-dev/fastness/server/config"
 )
 
 func main() { os.Exit(run()) }
@@ -25,8 +26,11 @@ func run() int {
 		Stdout:  os.Stdout,
 		Stderr:  os.Stderr,
 		Getenv:  os.Getenv,
+		TrySeal: func(ctx context.Context, stanzas []config.Seal, at int) error {
+			return server.TrySeal(ctx, stanzas, at, catalog.Seals(), os.Getenv)
+		},
 		Server: func(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-			return server.Run(ctx, server.Command{Args: args, Stdout: stdout, Stderr: stderr, Engines: catalog.Engines(), Getenv: os.Getenv})
+			return server.Run(ctx, server.Command{Args: args, Stdout: stdout, Stderr: stderr, Engines: catalog.Engines(), Seals: catalog.Seals(), Getenv: os.Getenv})
 		},
 	})
 }

@@ -8,8 +8,9 @@
 // error, since a misspelt key would otherwise be a setting silently not made.
 //
 // No error, warning or Sanitized output holds a value out of a stanza that may
-// carry credentials: seal, storage other than ours, service_registration and
-// telemetry sinks are checked for their shape and their values dropped.
+// carry credentials. Storage other than ours, service_registration and telemetry
+// sinks are checked for their shape and their values dropped; those of seals are
+// kept for the seals to read, and shown nowhere.
 package config
 
 import (
@@ -97,14 +98,6 @@ type RetryJoin struct {
 	CACert         string // PEM, instead of the file
 	ClientCert     string // PEM, instead of the file
 	ClientKey      string // PEM, instead of the file; it is never shown
-}
-
-// A Seal says what protects the root key.
-type Seal struct {
-	Type     string
-	Name     string
-	Priority int
-	Disabled bool // kept for migration away from it
 }
 
 // Telemetry says what is measured and where it is told.

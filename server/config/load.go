@@ -155,7 +155,7 @@ func (s Source) applyEnv(d *decoder, c *Config) {
 		{"RAFT_RETRY_JOIN_AS_NON_VOTER", c.raftOnly(boolean(&c.Storage.NonVoter))},
 		{"K8S_NAMESPACE", c.kubernetesOnly(str(&c.Registration.Namespace))},
 		{"K8S_POD_NAME", c.kubernetesOnly(str(&c.Registration.PodName))},
-		{"SEAL_TYPE", c.checkSealType},
+		{"SEAL_TYPE", c.setSealType},
 	} {
 		for _, prefix := range []string{"VAULT_", "FASTNESS_"} {
 			value, ok := s.lookup(prefix + v.name)
@@ -199,12 +199,6 @@ func (c *Config) kubernetesOnly(set setter) setter {
 		if c.Registration.Type == "kubernetes" {
 			set(d, e)
 		}
-	}
-}
-
-func (c *Config) checkSealType(d *decoder, e entry) {
-	if e.value.text != "shamir" {
-		d.fail(e.pos, "%s asks for a seal that is not supported yet by this build: unset it to unseal with key shares", e.key)
 	}
 }
 

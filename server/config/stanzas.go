@@ -57,6 +57,9 @@ func (s *Storage) raftFields() fields {
 const noAutoJoin = "nodes are not looked for: give leader_api_addr, with one retry_join for each node that may be there"
 
 func (s *Storage) addRetryJoin(d *decoder, e entry) {
+	if len(s.RetryJoin) == 0 {
+		d.warn(e.pos, "%q is not served by this build: this node runs alone and does not join the others", e.key)
+	}
 	for _, n := range blocksOf(e.value) {
 		var j RetryJoin
 		d.stanza("retry_join", n, fields{
@@ -76,30 +79,6 @@ func (s *Storage) addRetryJoin(d *decoder, e entry) {
 		if j.LeaderAPIAddr != "" { // else it was auto_join, which has warned
 			s.RetryJoin = append(s.RetryJoin, j)
 		}
-	}
-}
-
-// knownSeals are the kinds that Vault and OpenBao have. Their settings are not
-// read, since they hold credentials that nothing here uses.
-const knownSeals = " shamir transit awskms azurekeyvault gcpckms ocikms alicloudkms pkcs11 static kmip ovhcloud tcloudpublic kms "
-
-func (c *Config) addSeals(d *decoder, e entry) {
-	for _, l := range d.labels(e.key, e) {
-		if !strings.Contains(knownSeals, " "+l.label+" ") {
-			d.fail(l.pos, "unknown seal %q", l.label)
-			continue
-		}
-		s := Seal{Type: l.label}
-		for _, in := range l.body.entries {
-			set, ok := fields{"disabled": boolean(&s.Disabled), "name": str(&s.Name), "priority": integer(&s.Priority)}[strings.ToLower(in.key)]
-			if ok {
-				set(d, in)
-			}
-		}
-		if s.Type != "shamir" && !s.Disabled {
-			d.fail(l.pos, "seal %q is not supported yet by this build: remove the stanza to unseal with key shares", l.label)
-		}
-		c.Seals = append(c.Seals, s)
 	}
 }
 

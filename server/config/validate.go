@@ -232,15 +232,3 @@ func (v *validator) times(c *Config) {
 		v.fail(Position{}, "default_lease_ttl %s is longer than max_lease_ttl %s: raise the one or lower the other", standard, ceiling)
 	}
 }
-
-func (v *validator) seals(seals []Seal) {
-	active := 0
-	for _, s := range seals {
-		if !s.Disabled {
-			active++
-		}
-	}
-	if active > 1 {
-		v.fail(Position{}, "%d seals are active: set disabled = true on all but one", active)
-	}
-}

@@ -25,12 +25,14 @@ type Disk struct {
 	cache *pebble.Cache
 	db    *pebble.DB
 
-	applied atomic.Uint64
+	applied    atomic.Uint64
+	generation atomic.Uint64 // counts what Install replaced
 
-	applyMu sync.Mutex // one entry at a time; Close waits for it
-	wedged  bool       // under applyMu: Pebble panicked and may hold its locks
-	lifeMu  sync.RWMutex
-	closed  bool // set under applyMu and lifeMu, read under either
+	installMu sync.Mutex // one Install at a time
+	applyMu   sync.Mutex // one entry at a time; Close waits for it
+	wedged    bool       // under applyMu: Pebble panicked and may hold its locks
+	lifeMu    sync.RWMutex
+	closed    bool // set under applyMu and lifeMu, read under either
 
 	fault faults
 }
@@ -71,10 +73,13 @@ func (d *Disk) open() (err error) {
 		}
 	}()
 	defer recovered(&err)
+	if err := d.fs.RemoveAll(d.stage()); err != nil {
+		return err
+	}
 	if d.db, err = pebble.Open(d.opts.Dir, d.pebbleOptions()); err != nil {
 		return err
 	}
-	index, err := d.readApplied()
+	index, err := readApplied(d.db)
 	if err != nil {
 		_ = d.db.Close()
 		return err
@@ -83,8 +88,8 @@ func (d *Disk) open() (err error) {
 	return nil
 }
 
-func (d *Disk) readApplied() (uint64, error) {
-	value, closer, err := d.db.Get(appliedKey)
+func readApplied(rows pebble.Reader) (uint64, error) {
+	value, closer, err := rows.Get(appliedKey)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return 0, nil
 	}
@@ -183,6 +188,11 @@ func (d *Disk) flush() (err error) {
 	if err != nil {
 		return err
 	}
+	return d.await(done, faults)
+}
+
+// await returns once a flush is done or cannot be.
+func (d *Disk) await(done, faults <-chan struct{}) error {
 	// Pebble retries a failed flush for ever; we say so instead of waiting.
 	for {
 		select {

@@ -28,9 +28,11 @@ type Memory struct {
 
 // NewMemory is an empty State in memory, for -dev and tests.
 func NewMemory() storage.State {
-	return &Memory{rows: btree.NewG(degree, func(a, b storage.Row) bool {
-		return bytes.Compare(a.Key, b.Key) < 0
-	})}
+	return &Memory{rows: newTree()}
+}
+
+func newTree() *tree {
+	return btree.NewG(degree, func(a, b storage.Row) bool { return bytes.Compare(a.Key, b.Key) < 0 })
 }
 
 // Apply makes ops and index visible together.
@@ -86,7 +88,7 @@ func (m *Memory) Snapshot() storage.Snapshot {
 	if m.shared == nil {
 		m.shared = m.rows.Clone()
 	}
-	s := &memorySnapshot{}
+	s := &memorySnapshot{applied: m.applied.Load()}
 	s.rows.Store(m.shared)
 	return s
 }
@@ -105,7 +107,12 @@ func (m *Memory) Close() error {
 	return nil
 }
 
-type memorySnapshot struct{ rows atomic.Pointer[tree] }
+type memorySnapshot struct {
+	applied uint64
+	rows    atomic.Pointer[tree]
+}
+
+func (s *memorySnapshot) Applied() (uint64, error) { return s.applied, nil }
 
 func (s *memorySnapshot) Get(key []byte) ([]byte, error) {
 	rows := s.rows.Load()

@@ -15,7 +15,7 @@ import (
 func (d *Disk) Snapshot() storage.Snapshot {
 	d.lifeMu.RLock()
 	defer d.lifeMu.RUnlock()
-	s := &diskSnapshot{d: d}
+	s := &diskSnapshot{d: d, generation: d.generation.Load()}
 	if d.closed {
 		s.closed.Store(true)
 		return s
@@ -25,9 +25,31 @@ func (d *Disk) Snapshot() storage.Snapshot {
 }
 
 type diskSnapshot struct {
-	d      *Disk
-	rows   *pebble.Snapshot
-	closed atomic.Bool
+	d          *Disk
+	rows       *pebble.Snapshot
+	generation uint64 // of the Disk's rows, which an Install replaces
+	closed     atomic.Bool
+}
+
+// Applied asks the rows themselves: Disk may be an entry ahead of them.
+func (s *diskSnapshot) Applied() (index uint64, err error) {
+	if s.closed.Load() {
+		return 0, storage.ErrClosed
+	}
+	defer recovered(&err)
+	if index, err = readApplied(s.rows); err != nil {
+		return 0, s.failed(err)
+	}
+	return index, s.valid()
+}
+
+// valid says whether what was read is of this snapshot. It is asked after the
+// read: an Install counts up before it takes the old rows away.
+func (s *diskSnapshot) valid() error {
+	if s.d.generation.Load() != s.generation {
+		return storage.ErrReplaced
+	}
+	return nil
 }
 
 func (s *diskSnapshot) Get(key []byte) (value []byte, err error) {
@@ -40,7 +62,7 @@ func (s *diskSnapshot) Get(key []byte) (value []byte, err error) {
 	defer recovered(&err)
 	v, closer, err := s.rows.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, nil
+		return nil, s.valid()
 	}
 	if err != nil {
 		return nil, s.failed(err)
@@ -48,6 +70,9 @@ func (s *diskSnapshot) Get(key []byte) (value []byte, err error) {
 	value = own(v)
 	if err := closer.Close(); err != nil {
 		return nil, s.failed(err)
+	}
+	if err := s.valid(); err != nil {
+		return nil, err
 	}
 	return value, nil
 }
@@ -72,7 +97,7 @@ func (s *diskSnapshot) Scan(from, to []byte, f func(key, value []byte) bool) err
 	if err := errors.Join(it.Error(), it.Close()); err != nil {
 		return s.failed(err)
 	}
-	return nil
+	return s.valid()
 }
 
 // failed remembers corruption that a read met, for the State's health.

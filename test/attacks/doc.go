@@ -16,7 +16,6 @@ package attacks
 //	CVE-2023-0620                     SQL storage
 //	CVE-2023-2121, CVE-2021-38554     user interface
 //	CVE-2024-8185, CVE-2021-3282      raft join and peers
-//	CVE-2026-55776, CVE-2023-4680     transit
 //	CVE-2026-39396                    plugins
 //	CVE-2025-62513, CVE-2025-62705    more bodies that are no JSON; those of the OpenID provider are tested
 //	CVE-2026-4525                     auth plugins

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"log"
@@ -22,6 +23,9 @@ type row struct {
 	make   func(i int) request
 }
 
+// kibibyte is a request to encrypt 1 KiB.
+var kibibyte = fmt.Sprintf(`{"plaintext":%q}`, base64.StdEncoding.EncodeToString(make([]byte, 1024)))
+
 // request is what one call sends; an empty body is none.
 type request struct {
 	method, path, body string
@@ -39,6 +43,9 @@ var rows = []row{
 	}},
 	{"KV v2 write", 3, func(i int) request {
 		return request{http.MethodPost, fmt.Sprintf("/v1/bench/data/s%d", i%spread), payload}
+	}},
+	{"transit encrypt of 1 KiB", 2, func(int) request {
+		return request{http.MethodPost, "/v1/transit/encrypt/bench", kibibyte}
 	}},
 	{"AppRole login", 3, func(int) request {
 		return request{http.MethodPost, "/v1/auth/approle/login", `{"role_id":"bench","secret_id":"bench"}`}
@@ -122,6 +129,8 @@ func furnish(ctx context.Context, o options, s *target.Server, dir string) error
 		path string
 		body map[string]any
 	}{
+		{"/v1/sys/mounts/transit", map[string]any{"type": "transit"}},
+		{"/v1/transit/keys/bench", map[string]any{}},
 		{"/v1/sys/auth/approle", map[string]any{"type": "approle"}},
 		{"/v1/auth/approle/role/bench", map[string]any{"role_id": "bench", "token_policies": "bench", "token_ttl": "1h"}},
 		{"/v1/auth/approle/role/bench/custom-secret-id", map[string]any{"secret_id": "bench"}},

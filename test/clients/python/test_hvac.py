@@ -472,3 +472,29 @@ class Identity(Case):
         self.assertIsNone(identity.read_group(outer)["data"]["member_group_ids"] or None)
         identity.delete_group(outer)
         identity.delete_entity_by_name("py-member")
+
+
+class Transit(Case):
+    def test_encrypts_signs_and_rotates(self):
+        self.root.sys.enable_secrets_engine("transit", path="py-transit")
+        transit = self.root.secrets.transit
+        at = {"mount_point": "py-transit"}
+        transit.create_key("k", **at)
+        batch = [{"plaintext": "b25l"}, {"plaintext": "dHdv"}]
+        made = transit.encrypt_data("k", batch_input=batch, **at)["data"]["batch_results"]
+        sealed = [{"ciphertext": r["ciphertext"]} for r in made]
+        back = transit.decrypt_data("k", batch_input=sealed, **at)["data"]["batch_results"]
+        self.assertEqual([r["plaintext"] for r in back], ["b25l", "dHdv"])
+        transit.rotate_key("k", **at)
+        again = transit.rewrap_data("k", ciphertext=made[0]["ciphertext"], **at)["data"]
+        self.assertTrue(again["ciphertext"].startswith("vault:v2:"))
+        wrapped = transit.generate_data_key("k", "wrapped", **at)["data"]
+        self.assertNotIn("plaintext", wrapped)
+
+        transit.create_key("s", key_type="ecdsa-p256", **at)
+        how = {"hash_input": "b25l", "marshaling_algorithm": "jws", **at}
+        signature = transit.sign_data("s", **how)["data"]["signature"]
+        self.assertIs(transit.verify_signed_data("s", signature=signature, **how)["data"]["valid"], True)
+        transit.update_key_configuration("k", deletion_allowed=True, **at)
+        transit.delete_key("k", **at)
+        self.assertEqual(transit.list_keys(**at)["data"]["keys"], ["s"])
