@@ -26,6 +26,12 @@ type crew struct {
 	queues map[string][]dueJob // by mount; together is that of Runner.Together
 	queued map[string]bool     // keys
 	began  time.Time           // when the search last began from the start
+	// While a crowd is worked off, the start is where it begins: the index before
+	// it is full of what was removed, which is as much work to pass over as what is
+	// there. Now and then it is looked at all the same.
+	floor string
+	whole time.Time     // when the search last began from the very start
+	took  time.Duration // and how long it was until the first job
 
 	mu     sync.Mutex
 	busy   int             // hands at work
@@ -47,7 +53,9 @@ const (
 	// earliest: what is scheduled in the past waits so long behind a crowd.
 	searchPause = 2 * time.Second
 	together    = "\x00" // names the queue of Runner.Together
-	inOne       = 32     // how many of these share a transaction
+	// A search from the very start may take one part in so many of the time.
+	wholeShare = 50
+	inOne      = 32 // how many of these share a transaction
 )
 
 type dueJob struct {
@@ -66,10 +74,10 @@ func (w *crew) round(now time.Time) (started bool, err error) {
 	w.mu.Unlock()
 	hands := max(w.r.Workers, 1) - busy
 	if w.passed <= page || busy == 0 || time.Since(w.began) >= searchPause {
-		w.cursor, w.passed, w.began = "", 0, time.Now()
+		w.cursor, w.passed, w.began = w.start(), 0, time.Now()
 	}
 	begin := func(j ...dueJob) {
-		w.start(j, now)
+		w.run(j, now)
 		hands--
 		started = true
 	}
@@ -88,6 +96,14 @@ func (w *crew) round(now time.Time) (started bool, err error) {
 	}
 	w.waiting(&hands, begin)
 	return started, nil
+}
+
+// start is where a search begins.
+func (w *crew) start() string {
+	if len(w.queues[together]) == 0 || time.Since(w.whole) >= max(searchPause, wholeShare*w.took) {
+		w.floor, w.whole = "", time.Now()
+	}
+	return w.floor
 }
 
 // waiting begins jobs from the queues of mounts that have a hand free.
@@ -135,11 +151,18 @@ func (w *crew) look(now time.Time, hands int) (jobs []dueJob, end bool, err erro
 		jobs, crowd, seen, w.cursor, end = jobs[:0], crowd[:0], 0, from, true
 		more := map[string]int{}
 		room := maxQueue - len(w.queues[together])
+		first := from == w.floor
 		for row, err := range tx.In(storage.Due).Scan(from, dueAfter(now)) {
 			if err != nil {
 				return err
 			}
 			j := dueJob{key: string(row.Key)}
+			if first {
+				if first = false; w.floor == "" {
+					w.took = time.Since(w.whole)
+				}
+				w.floor = j.key
+			}
 			w.cursor = j.key + "\x00"
 			if !w.queued[j.key] {
 				if err := json.Unmarshal(row.Value, &j.job); err != nil {
@@ -207,8 +230,8 @@ func (w *crew) sharing() bool {
 	return w.mounts[together] > 0
 }
 
-// start runs one job, or several that share a transaction.
-func (w *crew) start(jobs []dueJob, now time.Time) {
+// run runs one job, or several that share a transaction.
+func (w *crew) run(jobs []dueJob, now time.Time) {
 	name := w.r.queue(jobs[0])
 	w.mu.Lock()
 	for _, j := range jobs {
