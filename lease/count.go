@@ -46,35 +46,7 @@ func (s *Store) countAgain(tx *storage.Tx, job string) error {
 		}
 	}
 	if more {
-		s.countFrom(tx, space, prefix, ids[len(ids)-1])
+		s.countFrom(tx, space, prefix, within(prefix, ids[len(ids)-1]))
 	}
 	return nil
-}
-
-// Clear removes the leases of a namespace that is being deleted, a page of them
-// in this transaction, and says whether none is left. All but those of tokens
-// are undone already, and tokens end with their rows.
-func (s *Store) Clear(tx *storage.Tx) (bool, error) {
-	quotas, err := quota.AllLeases(tx)
-	if err != nil || len(quotas) == 0 {
-		return err == nil, err // nobody counts
-	}
-	ids, more, err := below(tx, "", "", inOne)
-	if err != nil {
-		return false, err
-	}
-	for _, id := range ids {
-		r, err := rows(tx).Get(id)
-		if err != nil {
-			return false, err
-		}
-		if r == nil {
-			continue
-		}
-		rows(tx).Delete(id)
-		if err := quota.Gave(tx, r.Quota); err != nil {
-			return false, err
-		}
-	}
-	return !more, nil
 }

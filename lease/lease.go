@@ -51,8 +51,9 @@ type row struct {
 	Renewable   bool          `json:"renewable,omitempty"`
 	Reserved    bool          `json:"reserved,omitempty"` // not known to have been made
 	Failure     string        `json:"failure,omitempty"`  // of the last attempt to undo it
-	GivenUp     bool          `json:"given_up,omitempty"` // it is not tried again
+	GivenUp     bool          `json:"given_up,omitempty"` // many attempts have failed; it is in storage.Irrevocable
 	Forced      bool          `json:"forced,omitempty"`   // it goes even if that fails
+	Ending      bool          `json:"ending,omitempty"`   // its namespace is being deleted: it is never left alone
 }
 
 // lent says whether the lease is there for those who ask.

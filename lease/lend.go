@@ -17,9 +17,6 @@ import (
 // reserved is how long something may take to be made. Then it is undone.
 const reserved = 10 * time.Minute
 
-// maxAttempts is how often undoing a loan is tried before it is given up.
-const maxAttempts = 6
-
 // A Request is what is to be lent, and to whom.
 type Request struct {
 	Space  string // path of the namespace
@@ -35,6 +32,7 @@ type Request struct {
 // Reserve notes what is about to be made, and has it undone in a while unless
 // Confirm is called before.
 func (s *Store) Reserve(tx *storage.Tx, q Request) (*Lease, error) {
+	defer s.observe(Registered, time.Now())
 	now := s.Now()
 	t := q.Loan.Terms
 	counts, err := quota.Took(tx, quota.Lent{Namespace: q.Space, Path: q.Path})
@@ -100,9 +98,8 @@ func (s *Store) Abandon(tx *storage.Tx, id string) error {
 	if err != nil || r == nil {
 		return err
 	}
-	schedule.At(tx, s.Now(), job(id, r))
-	r.Expires = s.Now()
-	rows(tx).Put(id, r)
+	r.Reserved = false
+	s.end(tx, id, r)
 	return nil
 }
 
@@ -124,14 +121,18 @@ func (s *Store) expire(tx *storage.Tx, id string) error {
 		schedule.At(tx, r.Expires, job(id, r))
 		return nil
 	}
+	began := time.Now()
 	if err := s.Loans.Undo(tx, r.Mount, r.Loan); err != nil && !r.Forced {
+		s.observe(ExpiredFailed, began)
 		return err
 	}
+	s.observe(Expired, began)
 	return s.remove(tx, id, r)
 }
 
 func (s *Store) remove(tx *storage.Tx, id string, r *row) error {
 	rows(tx).Delete(id)
+	unlist(tx, r)
 	if err := quota.Gave(tx, r.Quota); err != nil {
 		return err
 	}
@@ -145,16 +146,4 @@ func (s *Store) remove(tx *storage.Tx, id string, r *row) error {
 		owners(home).Delete(ownerKey(r.Owner, r.Number))
 	}
 	return err
-}
-
-// giveUp notes why undoing failed, and after many attempts leaves it at that.
-func (s *Store) giveUp(tx *storage.Tx, j schedule.Job, cause error) (again bool, err error) {
-	r, err := rows(tx).Get(j.ID)
-	if err != nil || r == nil {
-		return false, err
-	}
-	r.Failure = cause.Error()
-	r.GivenUp = j.Attempts >= maxAttempts
-	rows(tx).Put(j.ID, r)
-	return !r.GivenUp, nil
 }

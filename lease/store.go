@@ -37,6 +37,8 @@ type Store struct {
 	Tokens Tokens
 	Loans  Loans
 	Now    func() time.Time
+	// Observe, unless nil, is told of events and how long each took.
+	Observe func(Event, time.Duration)
 }
 
 // inOne is how many leases one transaction revokes. The schedule does the rest.
@@ -120,6 +122,7 @@ func (s *Store) Renew(tx *storage.Tx, id string, increment time.Duration, warn f
 	if id == "" {
 		return nil, missingID()
 	}
+	defer s.observe(Renewed, time.Now())
 	l, r, err := s.find(tx, id)
 	switch {
 	case err != nil:
@@ -162,6 +165,7 @@ func (s *Store) Revoke(tx *storage.Tx, id string) error {
 	if id == "" {
 		return missingID()
 	}
+	defer s.observe(Revoked, time.Now())
 	return s.revoke(tx, id, false)
 }
 
@@ -176,14 +180,25 @@ func (s *Store) revoke(tx *storage.Tx, id string, forced bool) error {
 		}
 		return DetachToken(tx, pathOf(id), r.Token)
 	}
+	r.Forced = r.Forced || forced
+	s.end(tx, id, r)
+	return nil
+}
+
+// end has the schedule undo a loan. One that is still being made is undone when
+// that is over, unless it is forced: what is not there yet cannot be undone, and
+// would be left behind.
+func (s *Store) end(tx *storage.Tx, id string, r *row) {
 	now := s.Now()
 	if now.Before(r.Expires) {
 		r.Expires = now
 	}
-	r.Failure, r.GivenUp, r.Forced = "", false, r.Forced || forced
+	unlist(tx, r)
+	r.Failure, r.GivenUp = "", false
 	rows(tx).Put(id, r)
-	schedule.At(tx, now, job(id, r))
-	return nil
+	if !r.Reserved || r.Forced {
+		schedule.At(tx, now, job(id, r))
+	}
 }
 
 // Ended waits until a lease is gone. An error says why it is not.
@@ -234,6 +249,11 @@ func EndedBelow(ctx context.Context, store *storage.Store, ns uint32, prefix str
 // transaction, the rest at once after it. With force, what cannot be undone is
 // forgotten.
 func (s *Store) RevokePrefix(tx *storage.Tx, prefix string, force bool) error {
+	event := RevokedPrefix
+	if force {
+		event = RevokedForce
+	}
+	defer s.observe(event, time.Now())
 	// Leases that wait to be undone keep their rows: the next page begins after
 	// the last of this one.
 	prefix, after, _ := strings.Cut(prefix, "\x1f")
@@ -254,14 +274,14 @@ func (s *Store) RevokePrefix(tx *storage.Tx, prefix string, force bool) error {
 	if force {
 		kind = KindForce
 	}
-	schedule.At(tx, s.Now(), schedule.Job{Kind: kind, ID: prefix + "\x1f" + ids[len(ids)-1]})
+	schedule.At(tx, s.Now(), schedule.Job{Kind: kind, ID: prefix + "\x1f" + within(prefix, ids[len(ids)-1])})
 	return nil
 }
 
 // EndOwner ends the leases of a token that has ended. tx is as its namespace
 // sees it.
 func (s *Store) EndOwner(tx *storage.Tx, owner string) error {
-	n := 0
+	began, n := time.Now(), 0
 	for row, err := range tx.In(storage.Owners).Scan(owner+"/", owner+string('/'+1)) {
 		if err != nil {
 			return fmt.Errorf("list leases of a token: %w", err)
@@ -279,6 +299,9 @@ func (s *Store) EndOwner(tx *storage.Tx, owner string) error {
 			return err
 		}
 	}
+	if n > 0 {
+		s.observe(RevokedByToken, began)
+	}
 	return nil
 }
 
@@ -288,36 +311,6 @@ func (s *Store) Lends(tx *storage.Tx, mount string) (bool, error) {
 		return err == nil, err
 	}
 	return false, nil
-}
-
-// Empty has everything that a namespace has lent undone, and says whether it is.
-func (s *Store) Empty(tx *storage.Tx) (bool, error) {
-	done, n := true, 0
-	for row, err := range tx.In(storage.Owners).Scan("", "") {
-		if err != nil {
-			return false, err
-		}
-		if n++; n > inOne {
-			return false, nil
-		}
-		o, err := owners(tx).Get(string(row.Key))
-		if err != nil {
-			return false, err
-		}
-		r, err := rows(tx.Of(o.Namespace)).Get(o.ID)
-		if err != nil {
-			return false, err
-		}
-		if r == nil || r.Loan == nil {
-			continue
-		}
-		if done = false; s.Now().Before(r.Expires) {
-			if err := s.revoke(tx.Of(o.Namespace), o.ID, false); err != nil {
-				return false, err
-			}
-		}
-	}
-	return done, nil
 }
 
 // List names what lies one level below a path: folders end in a slash.
@@ -331,34 +324,12 @@ func (s *Store) Count(tx *storage.Tx, prefix string) (int, error) {
 	return len(ids), err
 }
 
-// Irrevocable lists the leases that could not be undone, up to n of them (all
-// when n is negative), and says how many there are by mount.
-func (s *Store) Irrevocable(tx *storage.Tx, n int) (list []*Lease, byMount map[string]int, err error) {
-	ids, _, err := below(tx, "", "", -1)
-	if err != nil {
-		return nil, nil, err
-	}
-	byMount = make(map[string]int)
-	for _, id := range ids {
-		r, err := rows(tx).Peek(id)
-		if err != nil {
-			return nil, nil, err
-		}
-		if r == nil || !r.GivenUp {
-			continue
-		}
-		byMount[r.Mount]++
-		if n < 0 || len(list) < n {
-			list = append(list, s.show(id, r))
-		}
-	}
-	return list, byMount, nil
-}
-
 // below lists up to n ids below a path that come after one (all when n is
-// negative), and whether there are more.
+// negative), in the order of their rows, and whether there are more. It costs what
+// it lists.
 func below(tx *storage.Tx, path, after string, n int) (ids []string, more bool, err error) {
-	for name, err := range tx.In(storage.Leases).Children(path, "") {
+	at, inside, deeper := strings.Cut(after, "/") // the name that is gone on from
+	for name, err := range tx.In(storage.Leases).From(path, at) {
 		if err != nil {
 			return nil, false, err
 		}
@@ -368,8 +339,8 @@ func below(tx *storage.Tx, path, after string, n int) (ids []string, more bool, 
 		}
 		folder, isFolder := strings.CutSuffix(full, "/")
 		switch {
-		case after != "" && full <= after && !(isFolder && strings.HasPrefix(after, full)):
-			continue
+		case !isFolder && after != "" && name == at:
+			continue // a name comes before the folder of the same name
 		case n >= 0 && len(ids) >= n:
 			return ids, true, nil
 		case !isFolder:
@@ -380,7 +351,11 @@ func below(tx *storage.Tx, path, after string, n int) (ids []string, more bool, 
 		if n >= 0 {
 			rest = n - len(ids)
 		}
-		sub, subMore, err := below(tx, folder, after, rest)
+		begin := ""
+		if deeper && name == at+"/" {
+			begin = inside
+		}
+		sub, subMore, err := below(tx, folder, begin, rest)
 		if err != nil {
 			return nil, false, err
 		}
@@ -390,3 +365,6 @@ func below(tx *storage.Tx, path, after string, n int) (ids []string, more bool, 
 	}
 	return ids, false, nil
 }
+
+// within is a lease's id as below takes it to go on from, below a path.
+func within(path, id string) string { return strings.TrimPrefix(strings.TrimPrefix(id, path), "/") }

@@ -12,14 +12,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 
 	"github.com/google/uuid"
 
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/internal/draw"
-	"github.com/fastness-dev/fastness/schedule"
 	"github.com/fastness-dev/fastness/storage"
 )
 
@@ -32,6 +30,7 @@ type Namespace struct {
 	Custom map[string]string `json:"custom_metadata"`
 	Unlock string            `json:"unlock,omitempty"`  // hash of the key that unlocks it; "" is not locked
 	Doomed bool              `json:"tainted,omitempty"` // is being deleted: nobody finds it any longer
+	Forced bool              `json:"forced,omitempty"`  // what cannot be undone while it is deleted is forgotten
 }
 
 // RootID is the id of the root namespace.
@@ -45,6 +44,7 @@ type Tree struct {
 	byPath   map[string]*Namespace
 	byID     map[string]*Namespace
 	byNumber map[uint32]*Namespace
+	doomed   []*Namespace
 }
 
 // At gives the namespace at a path with its trailing slash, or nil.
@@ -139,9 +139,11 @@ func buildTree(rows storage.Rows) (*Tree, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read namespace: %w", err)
 		}
-		if !n.Doomed {
-			t.byPath[n.Path], t.byID[n.ID], t.byNumber[n.Number] = n, n, n
+		if n.Doomed {
+			t.doomed = append(t.doomed, n)
+			continue
 		}
+		t.byPath[n.Path], t.byID[n.ID], t.byNumber[n.Number] = n, n, n
 	}
 	return t, nil
 }
@@ -314,50 +316,5 @@ func (s *Namespaces) Release(tx *storage.Tx, n *Namespace, key string, force boo
 	changed := *n
 	changed.Unlock = ""
 	s.put(tx, &changed)
-	return nil
-}
-
-// epoch is a time at which everything is due.
-var epoch = time.Unix(0, 0)
-
-// KindDelete is the job that goes on deleting a namespace, whose UUID is its id.
-const KindDelete = "namespace"
-
-// Delete dooms a namespace: from this transaction on nobody finds it or any of
-// its tokens, and the schedule removes what it holds.
-func (s *Namespaces) Delete(tx *storage.Tx, n *Namespace) error {
-	t, err := s.Tree(tx)
-	if err != nil {
-		return err
-	}
-	if len(t.Below(n.Path)) > 0 {
-		return engine.Bad("unable to delete namespace containing child namespaces")
-	}
-	doomed := *n
-	doomed.Doomed = true
-	s.put(tx, &doomed)
-	schedule.At(tx.Of(0), epoch, schedule.Job{Kind: KindDelete, ID: n.UUID})
-	return nil
-}
-
-// Finish removes what a doomed namespace held. empty is asked first, in the
-// namespace: it ends what must be ended outside, and says whether that is done;
-// if not, it is asked again at a time.
-func (s *Namespaces) Finish(tx *storage.Tx, id string, again time.Time, empty func(*storage.Tx) (bool, error)) error {
-	table := storage.In[Namespace](tx.In(storage.Namespaces), "entry/")
-	n, err := table.Get(id)
-	if err != nil || n == nil || !n.Doomed {
-		return err
-	}
-	done, err := empty(tx.Of(n.Number))
-	if err != nil {
-		return err
-	}
-	if !done {
-		schedule.At(tx.Of(0), again, schedule.Job{Kind: KindDelete, ID: id})
-		return nil
-	}
-	tx.DropNamespace(n.Number)
-	table.Delete(id)
 	return nil
 }

@@ -3,11 +3,9 @@ package schedule
 import (
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/fastness-dev/fastness/storage"
@@ -33,6 +31,10 @@ type Runner struct {
 	// be dead, and the others must not wait for it.
 	Workers  int
 	PerMount int
+	// Together are the kinds whose jobs are quick, act on nothing but storage and
+	// come in crowds: many of them share a transaction, and Run leaves the machine
+	// to others between full ones.
+	Together map[string]bool
 	// Logger is told of every attempt that failed; nil discards it.
 	Logger *slog.Logger
 }
@@ -58,6 +60,7 @@ func (r *Runner) now() time.Time {
 // closed. While the store is sealed or this node does not lead, it waits.
 func (r *Runner) Run(ctx context.Context) {
 	w := r.crew(ctx)
+	w.paced = true
 	defer w.wait()
 	for ctx.Err() == nil {
 		seen := r.Store.LastChange(storage.Due)
@@ -154,222 +157,51 @@ func (r *Runner) RunDue(ctx context.Context, now time.Time) (n int, err error) {
 	}
 }
 
-// A crew is the workers of a Runner and what they are at.
-type crew struct {
-	r    *Runner
-	ctx  context.Context
-	done chan struct{} // has one when a job has ended since it was emptied
-	all  sync.WaitGroup
-
-	// The search: what is due is looked through from cursor on. Jobs whose mount
-	// has no hand free wait in its queue; those that the queue has no room for
-	// are passed over, and found by the next search from the start.
-	cursor string
-	passed int // jobs passed over or queued since the start
-	queues map[string][]dueJob
-	queued map[string]bool // keys
-	began  time.Time       // when the search last began from the start
-
-	mu     sync.Mutex
-	at     map[string]bool // keys of jobs that run
-	mounts map[string]int  // how many of each mount
-	ran    int
-	failed error // of the store
-}
-
-func (r *Runner) crew(ctx context.Context) *crew {
-	return &crew{r: r, ctx: ctx, done: make(chan struct{}, 1), at: map[string]bool{}, mounts: map[string]int{},
-		queues: map[string][]dueJob{}, queued: map[string]bool{}}
-}
-
-const (
-	page     = 4096 // due jobs that are looked at in one transaction
-	maxQueue = 256  // jobs of one mount that wait in memory
-	// A search through more jobs than page begins anew this much later at the
-	// earliest: what is scheduled in the past waits so long behind a crowd.
-	searchPause = 2 * time.Second
-)
-
-type dueJob struct {
-	key string
-	job Job
-}
-
-// round starts what is due and there are hands for. started is false when there
-// was nothing that could be.
-func (w *crew) round(now time.Time) (started bool, err error) {
-	if err := w.err(); err != nil {
-		return false, err
-	}
-	w.mu.Lock()
-	busy := len(w.at)
-	w.mu.Unlock()
-	hands := max(w.r.Workers, 1) - busy
-	if w.passed <= page || busy == 0 || time.Since(w.began) >= searchPause {
-		w.cursor, w.passed, w.began = "", 0, time.Now()
-	}
-	for _, j := range w.waiting(hands) {
-		w.start(j, now)
-		hands--
-		started = true
-	}
-	for hands > 0 {
-		jobs, end, err := w.look(now, hands)
-		if err != nil {
-			return started, err
-		}
-		for _, j := range jobs {
-			w.start(j, now)
-			hands--
-			started = true
-		}
-		if end {
-			break
-		}
-	}
-	return started, nil
-}
-
-// waiting takes jobs from the queues of mounts that have a hand free.
-func (w *crew) waiting(hands int) (jobs []dueJob) {
-	for mount, q := range w.queues {
-		more := map[string]int{}
-		for len(q) > 0 && len(jobs) < hands {
-			running, busy := w.state(q[0], more)
-			if busy && !running {
-				break
-			}
-			delete(w.queued, q[0].key)
-			if !running {
-				more[mount]++
-				jobs = append(jobs, q[0])
-			}
-			q = q[1:]
-		}
-		if w.queues[mount] = q; len(q) == 0 {
-			delete(w.queues, mount)
-		}
-	}
-	return jobs
-}
-
-// look searches on for due jobs that can be started now. end is true when it has
-// seen all that is due.
-func (w *crew) look(now time.Time, hands int) (jobs []dueJob, end bool, err error) {
-	from := w.cursor
-	var crowd []dueJob
-	seen := 0
-	err = w.r.Store.View(w.ctx, func(tx *storage.Tx) error {
-		jobs, crowd, seen, w.cursor, end = jobs[:0], crowd[:0], 0, from, true
-		more := map[string]int{}
-		for row, err := range tx.In(storage.Due).Scan(from, dueAfter(now)) {
-			if err != nil {
-				return err
-			}
-			j := dueJob{key: string(row.Key)}
-			w.cursor = j.key + "\x00"
-			if !w.queued[j.key] {
-				if err := json.Unmarshal(row.Value, &j.job); err != nil {
-					return fmt.Errorf("decode job: %w", err)
-				}
-				switch running, busy := w.state(j, more); {
-				case running:
-				case busy:
-					crowd = append(crowd, j)
-				default:
-					more[j.job.Mount]++
-					jobs = append(jobs, j)
-				}
-			}
-			if seen++; seen == page || len(jobs) == hands {
-				end = false
-				break
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, false, fmt.Errorf("read what is due: %w", err)
-	}
-	for _, j := range crowd {
-		w.passed++
-		if q := w.queues[j.job.Mount]; len(q) < maxQueue {
-			w.queues[j.job.Mount] = append(q, j)
-			w.queued[j.key] = true
-		}
-	}
-	return jobs, end, nil
-}
-
-// state says whether a job runs already, and whether its mount has as many at
-// work as it may have, with those about to start.
-func (w *crew) state(j dueJob, more map[string]int) (running, busy bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	limit := w.r.PerMount
-	return w.at[j.key], limit > 0 && j.job.Mount != "" && w.mounts[j.job.Mount]+more[j.job.Mount] >= limit
-}
-
-func (w *crew) start(j dueJob, now time.Time) {
-	w.mu.Lock()
-	w.at[j.key] = true
-	w.mounts[j.job.Mount]++
-	w.mu.Unlock()
-	work := func() {
-		ran, err := w.r.one(w.ctx, j.key, now)
-		w.end(j, ran, err)
-	}
-	if w.r.Workers <= 1 {
-		work() // in order, and in the caller's time
-		return
-	}
-	w.all.Go(work)
-}
-
-func (w *crew) end(j dueJob, ran bool, err error) {
-	w.mu.Lock()
-	delete(w.at, j.key)
-	if w.mounts[j.job.Mount]--; w.mounts[j.job.Mount] == 0 {
-		delete(w.mounts, j.job.Mount)
-	}
-	if ran {
-		w.ran++
-	}
-	if err != nil && w.failed == nil {
-		w.failed = err
-	}
-	w.mu.Unlock()
-	select {
-	case w.done <- struct{}{}:
-	default:
-	}
-}
-
-func (w *crew) idle() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.at) == 0
-}
-
-// err takes an error of the store.
-func (w *crew) err() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	err := w.failed
-	w.failed = nil
-	return err
-}
-
-func (w *crew) wait() (ran int) {
-	w.all.Wait()
-	return w.ran
-}
-
 // A jobError tells what a handler returned from what the store did.
 type jobError struct{ err error }
 
 func (e *jobError) Error() string { return e.err.Error() }
 func (e *jobError) Unwrap() error { return e.err }
+
+// some does jobs in one transaction; if one of them fails, each in its own. ran is
+// how many there were.
+func (r *Runner) some(ctx context.Context, jobs []dueJob, now time.Time) (ran int, err error) {
+	if len(jobs) > 1 {
+		_, err = r.Store.Update(ctx, func(tx *storage.Tx) error {
+			ran = 0
+			for _, at := range jobs {
+				j, err := take(tx, at.key)
+				if err != nil {
+					return err
+				}
+				if j == nil {
+					continue
+				}
+				if ran++; r.do(tx, *j) != nil {
+					return errApart
+				}
+			}
+			return nil
+		})
+		if err == nil || stops(err) {
+			return ran, err
+		}
+		ran = 0
+	}
+	for _, j := range jobs {
+		did, err := r.one(ctx, j.key, now)
+		if did {
+			ran++
+		}
+		if err != nil {
+			return ran, err
+		}
+	}
+	return ran, nil
+}
+
+// errApart says that jobs cannot share a transaction.
+var errApart = errors.New("one of several jobs failed")
 
 // one does one job. It says whether there was one: it may have been moved or
 // called off since its key was read.

@@ -131,7 +131,7 @@ func (s *Server) count(ctx context.Context, w http.ResponseWriter, x *exchange, 
 	if !c.Over {
 		return nil
 	}
-	s.metrics.overRate.Inc()
+	s.metrics.overRate.WithLabelValues(rule.Name).Inc()
 	err := quota.Exceeded(x.asked)
 	if r.rates.Config.Audit {
 		return s.refuse(ctx, x, err)

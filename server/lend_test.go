@@ -25,6 +25,7 @@ type outside struct {
 	keys    map[string]time.Time // until when each opens
 	broken  error                // of undo
 	breaks  string               // create: "" works, "before" and "after" making it, "panic"
+	hold    chan struct{}        // create waits for it
 	undone  int
 	drawing int
 }
@@ -70,6 +71,10 @@ func (d *desk) plan(_ engine.View, q keyRequest) (*key, engine.Terms, error) {
 
 func (d *desk) create(_ context.Context, k *key) (*key, error) {
 	o := d.world
+	var hold chan struct{}
+	if o.set(func(o *outside) { hold = o.hold }); hold != nil {
+		<-hold
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.breaks == "before" {

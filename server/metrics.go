@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -10,7 +11,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/common/expfmt"
 
+	"github.com/fastness-dev/fastness/access/quota"
 	"github.com/fastness-dev/fastness/engine"
+	"github.com/fastness-dev/fastness/lease"
 	"github.com/fastness-dev/fastness/server/config"
 	"github.com/fastness-dev/fastness/wire"
 )
@@ -22,7 +25,10 @@ type metrics struct {
 	shows    func(name string) bool
 	requests [5]prometheus.Observer // by operation
 	refused  prometheus.Counter
-	overRate prometheus.Counter
+	overRate *prometheus.CounterVec // by name of the quota, as those of leases
+	overMany *prometheus.CounterVec
+	leases   []prometheus.Observer // by event
+	usage    usage
 }
 
 func newMetrics(s *Server, t config.Telemetry) *metrics {
@@ -37,17 +43,25 @@ func newMetrics(s *Server, t config.Telemetry) *metrics {
 	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: prefix + "_core_handle_request_seconds",
 		Help: "Time to answer a request, in seconds.", Buckets: prometheus.ExponentialBuckets(0.0001, 4, 8)}, []string{"operation"})
 	m.refused = prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "_core_refused_requests_total", Help: "Requests answered with an error."})
-	m.overRate = prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "_quota_rate_limit_violation", Help: "Requests refused for their rate."})
+	m.overRate = prometheus.NewCounterVec(prometheus.CounterOpts{Name: prefix + "_quota_rate_limit_violation", Help: "Requests refused for their rate."}, []string{"name"})
+	m.overMany = prometheus.NewCounterVec(prometheus.CounterOpts{Name: prefix + "_quota_lease_count_violation", Help: "Leases refused for their number."}, []string{"name"})
 	gauge := func(name, help string, f func() float64) {
 		ours.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
 	}
-	ours.MustRegister(seconds, m.refused, m.overRate)
+	ours.MustRegister(seconds, m.refused, m.overRate, m.overMany, newCounted(s, prefix))
+	for _, e := range lease.Events() {
+		o := prometheus.NewSummary(prometheus.SummaryOpts{Name: prefix + "_expire_" + leaseEvents[e], Help: "Milliseconds, of events of leases."})
+		ours.MustRegister(o)
+		m.leases = append(m.leases, o)
+	}
 	for op := engine.OpRead; op <= engine.OpPatch; op++ {
 		m.requests[op] = seconds.WithLabelValues(op.String())
 	}
 	gauge(prefix+"_core_unsealed", "1 while the node is unsealed.", func() float64 { return number(s.sys.Serving()) })
 	gauge(prefix+"_core_active", "1 while the node is the active one.", func() float64 { return number(s.store.Leading() && s.sys.Serving()) })
 	gauge(prefix+"_core_in_flight_requests", "Requests being answered.", func() float64 { return float64(len(s.InFlight())) })
+	gauge(prefix+"_expire_num_leases", "Leases, as last counted.", func() float64 { return float64(m.usage.leases.Load()) })
+	gauge(prefix+"_expire_num_irrevocable_leases", "Leases that cannot be revoked, as last counted.", func() float64 { return float64(m.usage.irrevocable.Load()) })
 	gauge("fastness_storage_index", "Index of the last applied entry of the log.", func() float64 { return float64(s.store.Index()) })
 	gauge("fastness_storage_retries_total", "Transactions that ran again because of a conflict.", func() float64 { return float64(s.store.Retries()) })
 	return m
@@ -79,8 +93,12 @@ func number(b bool) float64 {
 // observe notes that a request was answered.
 func (m *metrics) observe(q *wire.Request, err error) {
 	m.requests[q.Op].Observe(time.Since(q.Start).Seconds())
-	if err != nil {
-		m.refused.Inc()
+	if err == nil {
+		return
+	}
+	m.refused.Inc()
+	if full := (*quota.Full)(nil); errors.As(err, &full) {
+		m.overMany.WithLabelValues(full.Quota).Inc()
 	}
 }
 

@@ -59,27 +59,28 @@ type Options struct {
 
 // A Server answers the API over one store.
 type Server struct {
-	store    *storage.Store
-	barrier  *barrier.Barrier
-	mounts   *mount.Mounts
-	tokens   *token.Store
-	leases   *lease.Store
-	policies *policy.Store
-	denials  *policy.Denials
-	audit    *audit.Broker
-	wrapping *cubbyhole.Wrapping
-	limits   *quota.Limits
-	lockouts Lockouts
-	sys      *sys.System
-	fleet    *Fleet
-	due      dueIndex
-	inflight inflight
-	metrics  *metrics
-	version  string // API level
-	logger   *slog.Logger
-	level    *slog.LevelVar
-	logs     *LogTap
-	clock    func() time.Time
+	store       *storage.Store
+	barrier     *barrier.Barrier
+	mounts      *mount.Mounts
+	tokens      *token.Store
+	leases      *lease.Store
+	policies    *policy.Store
+	denials     *policy.Denials
+	audit       *audit.Broker
+	wrapping    *cubbyhole.Wrapping
+	limits      *quota.Limits
+	lockouts    Lockouts
+	sys         *sys.System
+	fleet       *Fleet
+	due         dueIndex
+	inflight    inflight
+	metrics     *metrics
+	usagePeriod time.Duration // of counting what is in use; 0 is usagePeriod
+	version     string        // API level
+	logger      *slog.Logger
+	level       *slog.LevelVar
+	logs        *LogTap
+	clock       func() time.Time
 
 	sysInstance engine.Instance // for a sealed node, which has no mount table
 	sysLive     *mount.Live
@@ -111,7 +112,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{barrier: barrier.New(), policies: policy.NewStore(), denials: policy.NewDenials(rememberedDenials), logger: o.Logger, level: o.LogLevel, logs: o.LogTap, clock: o.Clock, version: o.Settings.Version}
 	s.limits, s.lockouts = quota.NewLimits(), o.Lockouts
 	s.fleet = o.Fleet
-	s.metrics = newMetrics(s, o.Telemetry)
+	s.metrics, s.usagePeriod = newMetrics(s, o.Telemetry), o.Telemetry.UsageGaugePeriod
 	s.metrics.registry.MustRegister(newSealMetrics(o.Seals, o.Clock))
 	s.audit = audit.NewBroker(o.Clock)
 	s.tokens = token.New(token.Options{Barrier: s.barrier, Now: o.Clock, DefaultTTL: o.Settings.DefaultTTL, MaxTTL: o.Settings.MaxTTL,
@@ -123,7 +124,7 @@ func New(o Options) (*Server, error) {
 		}})
 	s.identities = s.newIdentities()
 	s.mfa = s.newFactors(o)
-	s.leases = &lease.Store{Tokens: s.tokens, Loans: loans{s}, Now: o.Clock}
+	s.leases = &lease.Store{Tokens: s.tokens, Loans: loans{s}, Now: o.Clock, Observe: s.metrics.observeLease}
 	s.wrapping = &cubbyhole.Wrapping{Tokens: s.tokens}
 	var err error
 	s.store, err = storage.Open(storage.Options{State: o.State, Log: o.Log, Sealer: s.barrier, Logger: o.Logger, Staged: staged(o.Staging), Followed: s.followed})
@@ -222,7 +223,7 @@ func (s *Server) unsealed(ctx context.Context) error {
 	maps.Copy(handlers, s.leases.Handlers())
 	handlers[lease.KindExpire] = s.sys.Frozen(handlers[lease.KindExpire])
 	runner := &schedule.Runner{Store: s.store, Now: s.clock, Handlers: handlers, GiveUp: s.leases.GiveUp(),
-		Workers: dueWorkers, PerMount: dueWorkers / 8, Logger: s.logger}
+		Together: map[string]bool{token.KindExpire: true, quota.KindLockout: true}, Workers: dueWorkers, PerMount: dueWorkers / 8, Logger: s.logger}
 	if f := s.fleet; f != nil {
 		f.unsealed()
 	}
@@ -235,6 +236,7 @@ func (s *Server) unsealed(ctx context.Context) error {
 			all.Wait()
 		})
 	})
+	s.ended.Go(func() { s.countUsage(run) })
 	return nil
 }
 

@@ -196,6 +196,68 @@ func (v Rows) children(path string) ([]string, error) {
 	return names, err
 }
 
+// From yields the names one level below path in the order of their rows, which
+// tells nothing, from the place of the row of a name on ("" is the first; it need
+// not be there any longer). It reads what it yields and no more: for going through
+// large folders a page at a time.
+func (v Rows) From(path, name string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		s, err := v.stretch(path, name)
+		if err != nil {
+			yield("", err)
+			return
+		}
+		var bad error
+		var open, last []byte
+		stopped := false
+		err = v.tx.scan(s, func(key, value []byte, own bool) bool {
+			if !own {
+				if open, bad = v.tx.store.sealer.Open(open[:0], key, value); bad != nil {
+					return false
+				}
+				value = open
+			}
+			last = append(last[:0], key...)
+			flags, name := value[0], string(value[1:])
+			stopped = flags&isLeaf != 0 && !yield(name, nil) ||
+				flags&isFolder != 0 && !yield(name+"/", nil)
+			return !stopped
+		})
+		if stopped {
+			s.to = append(last, 0)
+		}
+		if v.tx.mode == ReadWrite {
+			v.tx.spans = append(v.tx.spans, s)
+		}
+		switch {
+		case bad != nil:
+			yield("", fmt.Errorf("open name: %w", bad))
+		case err != nil:
+			yield("", err)
+		}
+	}
+}
+
+// stretch is the rows of the names one level below path, from that of name on.
+func (v Rows) stretch(path, name string) (span, error) {
+	if v.r.Kind != Tree {
+		return span{}, fmt.Errorf("list a range that has no folders")
+	}
+	prefix, err := v.childPrefix(path)
+	if err != nil {
+		return span{}, err
+	}
+	s := span{prefix, after(prefix)}
+	if name == "" {
+		return s, nil
+	}
+	if path != "" {
+		name = path + "/" + name
+	}
+	s.from, _, err = v.childKey(name)
+	return s, err
+}
+
 // overlaps says whether a written key or dropped stretch touches the span.
 func (s span) overlaps(o span) bool {
 	return bytes.Compare(s.from, o.to) < 0 && bytes.Compare(o.from, s.to) < 0

@@ -50,6 +50,9 @@ func TestFoldersAgreeWithAModel(t *testing.T) {
 			if got, want := list(t, s, folder), below(there, folder); !slices.Equal(got, want) {
 				t.Fatalf("below %q: %q, want %q", folder, got, want)
 			}
+			if got, want := pages(t, s, folder), below(there, folder); !slices.Equal(got, want) {
+				t.Fatalf("below %q in pages: %q, want %q", folder, got, want)
+			}
 		}
 	}
 }
@@ -95,6 +98,73 @@ func BenchmarkRemoveAFolderOf1000(b *testing.B) {
 			}); err != nil {
 				b.Fatal(err)
 			}
+		}
+	}
+}
+
+// pages lists a folder one row at a time, each from the last, and sorts that.
+func pages(t *testing.T, s *storage.Store, folder string) (names []string) {
+	t.Helper()
+	last := ""
+	for more := true; more; {
+		if err := s.View(context.Background(), func(tx *storage.Tx) error {
+			more = false
+			for name, err := range tx.In(storage.System).From(folder, last) {
+				if err != nil {
+					return err
+				}
+				if slices.Contains(names, name) {
+					if strings.TrimSuffix(name, "/") != last {
+						t.Errorf("%q, from %q, came again", name, last)
+					}
+					continue
+				}
+				if next := strings.TrimSuffix(name, "/"); next != last {
+					if more {
+						break
+					}
+					last, more = next, true
+				}
+				names = append(names, name)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Rows are counted in pages, each once, whatever folders they lie in.
+func TestRowsAreCountedInPages(t *testing.T) {
+	s, _ := open(t)
+	if _, err := s.Update(context.Background(), func(tx *storage.Tx) error {
+		for i := range 100 {
+			tx.In(storage.System).Put(fmt.Sprintf("a/%d/b", i), nil)
+			tx.Of(1).In(storage.Leases).Put(fmt.Sprint(i), nil)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{1, 7, 100, 1000} {
+		if err := s.View(context.Background(), func(tx *storage.Tx) error {
+			var from storage.Place
+			for all, pages := 0, 1; ; pages++ {
+				n, next, err := tx.In(storage.System).Size(from, size)
+				if err != nil {
+					return err
+				}
+				if all, from = all+n, next; next == nil {
+					if want := (100 + size - 1) / size; all != 100 || pages != want {
+						t.Errorf("%d rows in %d pages of %d, want %d", all, pages, size, want)
+					}
+					return nil
+				}
+			}
+		}); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -21,8 +21,9 @@ func (*conflict) Error() string { return "conflict with a concurrent transaction
 type group struct {
 	first, last uint64
 	term        uint64 // of the leadership in which it was checked for conflicts
-	ops         []byte
-	fresh       []freshRow // what it leaves behind, for the cache
+	ops         [][]byte     // of each
+	size        int          // of ops together
+	fresh       [][]freshRow // what they leave behind, for the cache
 	drops       bool       // it drops stretches
 	done        chan struct{}
 	index       uint64
@@ -251,11 +252,8 @@ func (s *Store) place(tx *Tx, w write, ops []byte, fresh []freshRow) (*group, er
 	}
 	g := c.open
 	g.last = c.seq
-	if g.ops == nil {
-		g.ops, g.fresh = ops, fresh
-	} else {
-		g.ops, g.fresh = append(g.ops, ops...), append(g.fresh, fresh...)
-	}
+	g.ops, g.fresh = append(g.ops, ops), append(g.fresh, fresh)
+	g.size += len(ops)
 	g.drops = g.drops || len(w.drops) > 0
 	w.seq, w.group = c.seq, g
 	for _, k := range w.keys {
@@ -414,7 +412,10 @@ func (s *Store) propose() {
 			<-slots
 			continue
 		}
-		entry := append(appendHead(make([]byte, 0, len(g.ops)+32), entryHead{s.node, g.first, g.last}), g.ops...)
+		entry := appendHead(make([]byte, 0, g.size+32), entryHead{s.node, g.first, g.last})
+		for _, ops := range g.ops {
+			entry = append(entry, ops...)
+		}
 		g.ops = nil
 		fate, err := s.log.Propose(context.Background(), g.term, entry)
 		if err != nil {

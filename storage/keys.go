@@ -35,31 +35,32 @@ const (
 // Every key range of the store has its line here. Numbers are part of the
 // format on disk: never reuse one.
 var (
-	Core       = Range{ID: 1, Kind: Bare, Global: true}    // seal configuration, keyring, wrapped root key
-	System     = Range{ID: 2, Kind: Tree, Global: true}    // cluster, CORS, UI headers, versions, counters of ids
-	Mounts     = Range{ID: 3, Kind: Tree}                  // entry/<id>: the mount table
-	Policies   = Range{ID: 4, Kind: Tree}                  // acl/<name>, password/<name>
-	Tokens     = Range{ID: 5, Kind: Flat}                  // token entries by salted id
-	Accessors  = Range{ID: 6, Kind: Tree}                  // accessor -> token
-	TokenTree  = Range{ID: 7, Kind: Ordered}               // parent -> child
-	Leases     = Range{ID: 8, Kind: Tree}                  // lease records by id
-	Due        = Range{ID: 9, Kind: Ordered, Global: true} // time -> job
-	When       = Range{ID: 10, Kind: Flat, Global: true}   // job -> time
-	Owners     = Range{ID: 11, Kind: Ordered}              // owner -> lease
-	Audits     = Range{ID: 12, Kind: Tree, Global: true}   // audit devices and their salts
-	Wraps      = Range{ID: 13, Kind: Flat}                 // wrapped answers by wrapping token
-	Namespaces = Range{ID: 14, Kind: Tree, Global: true}   // namespaces by id
-	Identities = Range{ID: 15, Kind: Tree}                 // entities and their aliases, identity token roles, providers
-	Aliases    = Range{ID: 16, Kind: Flat}                 // what finds an entity: name, alias, id before a merge
-	TokenRoles = Range{ID: 17, Kind: Tree}                 // roles of tokens
-	Quotas     = Range{ID: 18, Kind: Tree, Global: true}   // quotas by name
-	Lockouts   = Range{ID: 19, Kind: Tree}                 // failed logins by mount and alias; who is locked out
-	MFA        = Range{ID: 20, Kind: Tree}                 // methods and enforcements of second factors
-	Members    = Range{ID: 21, Kind: Ordered}              // group -> entity
-	Controls   = Range{ID: 22, Kind: Flat}                 // requests that wait for approval
-	Groups     = Range{ID: 23, Kind: Tree}                 // groups by id: apart from entities, since they are kept whole in memory
-	Counts     = Range{ID: 24, Kind: Flat, Global: true}   // of leases, by quota: apart from quotas, which are read far more often
-	Factors    = Range{ID: 25, Kind: Tree}                 // second factors of entities, failures to prove them, logins that wait: apart from MFA, which is kept whole in memory
+	Core        = Range{ID: 1, Kind: Bare, Global: true}    // seal configuration, keyring, wrapped root key
+	System      = Range{ID: 2, Kind: Tree, Global: true}    // cluster, CORS, UI headers, versions, counters of ids
+	Mounts      = Range{ID: 3, Kind: Tree}                  // entry/<id>: the mount table
+	Policies    = Range{ID: 4, Kind: Tree}                  // acl/<name>, password/<name>
+	Tokens      = Range{ID: 5, Kind: Flat}                  // token entries by salted id
+	Accessors   = Range{ID: 6, Kind: Tree}                  // accessor -> token
+	TokenTree   = Range{ID: 7, Kind: Ordered}               // parent -> child
+	Leases      = Range{ID: 8, Kind: Tree}                  // lease records by id
+	Due         = Range{ID: 9, Kind: Ordered, Global: true} // time -> job
+	When        = Range{ID: 10, Kind: Flat, Global: true}   // job -> time
+	Owners      = Range{ID: 11, Kind: Ordered}              // owner -> lease
+	Audits      = Range{ID: 12, Kind: Tree, Global: true}   // audit devices and their salts
+	Wraps       = Range{ID: 13, Kind: Flat}                 // wrapped answers by wrapping token
+	Namespaces  = Range{ID: 14, Kind: Tree, Global: true}   // namespaces by id
+	Identities  = Range{ID: 15, Kind: Tree}                 // entities and their aliases, identity token roles, providers
+	Aliases     = Range{ID: 16, Kind: Flat}                 // what finds an entity: name, alias, id before a merge
+	TokenRoles  = Range{ID: 17, Kind: Tree}                 // roles of tokens
+	Quotas      = Range{ID: 18, Kind: Tree, Global: true}   // quotas by name
+	Lockouts    = Range{ID: 19, Kind: Tree}                 // failed logins by mount and alias; who is locked out
+	MFA         = Range{ID: 20, Kind: Tree}                 // methods and enforcements of second factors
+	Members     = Range{ID: 21, Kind: Ordered}              // group -> entity
+	Controls    = Range{ID: 22, Kind: Flat}                 // requests that wait for approval
+	Groups      = Range{ID: 23, Kind: Tree}                 // groups by id: apart from entities, since they are kept whole in memory
+	Counts      = Range{ID: 24, Kind: Flat, Global: true}   // of leases, by quota: apart from quotas, which are read far more often
+	Factors     = Range{ID: 25, Kind: Tree}                 // second factors of entities, failures to prove them, logins that wait: apart from MFA, which is kept whole in memory
+	Irrevocable = Range{ID: 26, Kind: Ordered}              // leases that could not be undone, by mount
 )
 
 // firstMount is the first number given to a mount's own range.

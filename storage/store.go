@@ -390,9 +390,11 @@ func (s *Store) replaceRows(index uint64, put func() error, follow bool, done fu
 // remember keeps what a group of ours wrote, which is what is read next.
 func (s *Store) remember(g *group, index uint64) {
 	if !g.drops { // else an earlier row of the group may have been dropped
-		for _, r := range g.fresh {
-			if c := s.cache.put([]byte(r.key), r.value, index); r.from != nil {
-				c.decoded.Store(r.from)
+		for _, rows := range g.fresh {
+			for _, r := range rows {
+				if c := s.cache.put([]byte(r.key), r.value, index); r.from != nil {
+					c.decoded.Store(r.from)
+				}
 			}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/lease"
+	"github.com/fastness-dev/fastness/storage"
 )
 
 type leaseID struct {
@@ -136,28 +137,74 @@ type leaseCount struct {
 	Counts map[string]int `json:"counts"` // by accessor of the mount
 }
 
+// irrevocable finds the leases of the request's namespace that could not be
+// undone, or with it of those below, even if they are being deleted: up to n of
+// them, and how many there are by accessor of the mount.
+func (s *System) irrevocable(v engine.View, below bool, n int) (list []irrevocable, byMount map[string]int, err error) {
+	tx := engine.CallOf(v).Whole
+	spaces := []uint32{tx.Namespace()}
+	if below {
+		if spaces, err = s.numbersBelow(tx); err != nil {
+			return nil, nil, err
+		}
+	}
+	list, byMount = []irrevocable{}, map[string]int{}
+	for _, number := range spaces {
+		left := n
+		if n >= 0 {
+			left = n - len(list)
+		}
+		found, counts, err := s.Leases.Irrevocable(tx.Of(number), left)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, l := range found {
+			list = append(list, irrevocable{l.ID, l.Mount, l.Failure})
+		}
+		if len(counts) == 0 {
+			continue
+		}
+		table, err := s.Mounts.Table(tx.Of(number))
+		if err != nil {
+			return nil, nil, err
+		}
+		for mount, n := range counts {
+			if l := table.ByUUID(mount); l != nil {
+				mount = l.Accessor
+			}
+			byMount[mount] += n
+		}
+	}
+	return list, byMount, nil
+}
+
+// numbersBelow are the namespace that tx sees and all below it.
+func (s *System) numbersBelow(tx *storage.Tx) ([]uint32, error) {
+	tree, err := s.Mounts.Spaces.Tree(tx)
+	if err != nil {
+		return nil, err
+	}
+	here := tree.ByNumber(tx.Namespace())
+	var numbers []uint32
+	for _, n := range append(withBelow(tree, here), tree.Deleting(here.Path)...) {
+		numbers = append(numbers, n.Number)
+	}
+	return numbers, nil
+}
+
 func (s *System) countLeases(v engine.View, req leaseKind) (*leaseCount, error) {
 	if req.Type != "irrevocable" {
 		return nil, nil
 	}
-	tx := engine.CallOf(v).Whole
-	_, byMount, err := s.Leases.Irrevocable(tx, 0)
-	if err != nil {
-		return nil, err
+	_, byMount, err := s.irrevocable(v, req.Namespaces, 0)
+	return &leaseCount{sum(byMount), byMount}, err
+}
+
+func sum(counts map[string]int) (all int) {
+	for _, n := range counts {
+		all += n
 	}
-	table, err := s.Mounts.Table(tx)
-	if err != nil {
-		return nil, err
-	}
-	c := &leaseCount{Counts: map[string]int{}}
-	for mount, n := range byMount {
-		c.Count += n
-		if l := table.ByUUID(mount); l != nil {
-			mount = l.Accessor
-		}
-		c.Counts[mount] += n
-	}
-	return c, nil
+	return all
 }
 
 type leasesOfKind struct {
@@ -186,18 +233,8 @@ func (s *System) irrevocableLeases(v engine.View, req leaseKind) (*leasesOfKind,
 	} else if req.Limit != "" {
 		return nil, engine.Bad("invalid limit %q: it must be a positive number or none", req.Limit)
 	}
-	list, byMount, err := s.Leases.Irrevocable(engine.CallOf(v).Whole, limit)
-	if err != nil {
-		return nil, err
-	}
-	a := &leasesOfKind{Leases: []irrevocable{}}
-	for _, n := range byMount {
-		a.Count += n
-	}
-	for _, l := range list {
-		a.Leases = append(a.Leases, irrevocable{l.ID, l.Mount, l.Failure})
-	}
-	return a, nil
+	list, byMount, err := s.irrevocable(v, req.Namespaces, limit)
+	return &leasesOfKind{sum(byMount), list}, err
 }
 
 // leaseRoutes has each of the routes that Vault moved below leases/ at its old

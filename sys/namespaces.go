@@ -7,8 +7,6 @@ import (
 	"github.com/fastness-dev/fastness/access/quota"
 	"github.com/fastness-dev/fastness/engine"
 	"github.com/fastness-dev/fastness/mount"
-	"github.com/fastness-dev/fastness/schedule"
-	"github.com/fastness-dev/fastness/storage"
 )
 
 type namespacePath struct {
@@ -160,8 +158,7 @@ func (s *System) deleteNamespace(v engine.Tx, req namespacePath) (*engine.Answer
 		return nil, err
 	}
 	if n == nil {
-		v.Warn("requested namespace does not exist")
-		return nil, nil
+		return s.deletedAlready(v, req.Path)
 	}
 	if err := s.Mounts.Spaces.Delete(engine.CallOf(v).Whole, n); err != nil {
 		return nil, err
@@ -170,17 +167,6 @@ func (s *System) deleteNamespace(v engine.Tx, req namespacePath) (*engine.Answer
 		return nil, err
 	}
 	return &engine.Answer{Data: deletion{"in-progress"}}, nil
-}
-
-// FinishNamespace goes on deleting a namespace: what it lent is undone first,
-// and everything else ends with its rows.
-func (s *System) FinishNamespace(tx *storage.Tx, j schedule.Job) error {
-	return s.Mounts.Spaces.Finish(tx, j.ID, s.Leases.Now().Add(endPause), func(tx *storage.Tx) (bool, error) {
-		if done, err := s.Leases.Empty(tx); err != nil || !done {
-			return false, err
-		}
-		return s.Leases.Clear(tx)
-	})
 }
 
 type unlockKey struct {

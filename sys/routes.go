@@ -10,6 +10,7 @@ var parts = []func() engine.Routes[System]{
 	controlRoutes,
 	mountRoutes,
 	namespaceRoutes,
+	deletionRoutes,
 	remountRoutes,
 	uiRoutes,
 	policyRoutes,

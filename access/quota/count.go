@@ -178,12 +178,24 @@ func Took(tx *storage.Tx, l Lent) (id uint64, err error) {
 	}
 	switch err := (counter{tx, q}).take(); {
 	case errors.Is(err, errFull):
-		return 0, &api.Error{Status: http.StatusTooManyRequests, Errors: []string{fmt.Sprintf("request path %q: lease count quota exceeded", l.Path)}}
+		return 0, &Full{Quota: q.Name, told: &api.Error{Status: http.StatusTooManyRequests,
+			Errors: []string{fmt.Sprintf("request path %q: lease count quota exceeded", l.Path)}}}
 	case err != nil:
 		return 0, err
 	}
 	return q.ID, nil
 }
+
+// Full says that a lease-count quota refused a lease.
+type Full struct {
+	Quota string // its name
+	told  *api.Error
+}
+
+func (e *Full) Error() string { return e.told.Error() }
+
+// Unwrap is what the client is told.
+func (e *Full) Unwrap() error { return e.told }
 
 // Gave counts a lease that has ended. id is what Took gave.
 func Gave(tx *storage.Tx, id uint64) error {

@@ -106,9 +106,9 @@ func (t *Telemetry) fields() fields {
 		"metrics_prefix":            t.setMetricsPrefix,
 		"filter_default":            t.setFilterDefault,
 		"prefix_filter":             t.setPrefixFilter,
+		"usage_gauge_period":        duration(&t.UsageGaugePeriod),
 	}
 	for key, set := range map[string]setter{
-		"usage_gauge_period":                 duration(&t.UsageGaugePeriod),
 		"maximum_gauge_cardinality":          integer(&t.MaximumGaugeCardinality),
 		"lease_metrics_epsilon":              duration(&t.LeaseMetricsEpsilon),
 		"num_lease_metrics_buckets":          integer(&t.NumLeaseMetricsBuckets),
@@ -116,7 +116,7 @@ func (t *Telemetry) fields() fields {
 		"add_mount_point_rollback_metrics":   boolean(&t.MountPointRollbackMetric),
 	} {
 		table[key] = func(d *decoder, e entry) {
-			unsupported("gauges of usage, leases and rollbacks are not measured")(d, e)
+			unsupported("gauges of leases by time and of rollbacks are not measured")(d, e)
 			set(d, e)
 		}
 	}
