@@ -28,14 +28,15 @@ import (
 // A Fleet is this node's place among several: who the others are, what is said
 // between them, and how one joins. It is sys's cluster.
 type Fleet struct {
-	dir      string // of the node's certificate
-	listen   string // host:port of the cluster listener
-	me       fleetNode
-	logger   *slog.Logger
-	clock    func() time.Time
-	net      *cluster.Net
-	prover   *cluster.Challenger
-	listener net.Listener
+	dir    string // of the node's certificate
+	listen string // host:port of the cluster listener
+	me     fleetNode
+	logger *slog.Logger
+	clock  func() time.Time
+	net    *cluster.Net
+	prover *cluster.Challenger
+	stop   chan struct{}
+	done   sync.WaitGroup
 
 	// Set once the store is open.
 	server *Server
@@ -87,7 +88,7 @@ func NewFleet(conf *config.Config, settings sys.Settings, logger *slog.Logger) (
 		return nil, fmt.Errorf("cluster_addr must be a URL such as https://10.0.0.1:8201: it is %q", conf.ClusterAddr)
 	}
 	host, _ := os.Hostname() // for show only
-	f := &Fleet{dir: conf.Storage.Path, listen: cmp.Or(conf.ClusterAddress(), u.Host), logger: logger, clock: time.Now,
+	f := &Fleet{dir: conf.Storage.Path, listen: cmp.Or(conf.ClusterAddress(), u.Host), logger: logger, clock: time.Now, stop: make(chan struct{}),
 		me: fleetNode{NodeID: conf.Storage.NodeID, Cluster: u.Host, API: settings.APIAddr, Host: host, Version: settings.Version, NonVoter: conf.Storage.NonVoter}}
 	f.nodes.Store(&map[uint64]fleetNode{})
 	if f.prover, err = cluster.NewChallenger(f.clock); err != nil {
@@ -128,21 +129,41 @@ func (f *Fleet) attach(s *Server, log *raft.Log) error {
 		return err
 	}
 	f.net.Deliver(log)
-	if f.listener, err = net.Listen("tcp", f.listen); err != nil {
-		return fmt.Errorf("open the cluster listener: %w: set cluster_address in the listener, or cluster_addr, to an address of this machine that is free", err)
-	}
-	go func() {
-		if err := f.net.Serve(f.listener); err != nil && !errors.Is(err, cluster.ErrClosed) {
-			f.logger.Error("cluster listener", "error", err)
-		}
-	}()
+	f.done.Go(f.serve)
 	return nil
+}
+
+// listenPause is the time between two tries to open the cluster listener.
+const listenPause = time.Second
+
+// serve takes connections of other nodes. A node that is alone needs none, so that
+// an address that is taken is told and tried again.
+func (f *Fleet) serve() {
+	for {
+		l, err := net.Listen("tcp", f.listen)
+		if err == nil {
+			err = f.net.Serve(l)
+		}
+		select {
+		case <-f.stop:
+			return
+		default:
+		}
+		f.logger.Error("the cluster listener is closed to other nodes, and is tried again: set cluster_address in the listener, or cluster_addr, to an address of this machine that is free", "address", f.listen, "error", err)
+		select {
+		case <-f.stop:
+			return
+		case <-time.After(listenPause):
+		}
+	}
 }
 
 // close ends all connections to other nodes.
 func (f *Fleet) close() {
 	if f != nil {
+		close(f.stop)
 		f.net.Close()
+		f.done.Wait()
 	}
 }
 
