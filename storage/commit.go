@@ -20,11 +20,11 @@ func (*conflict) Error() string { return "conflict with a concurrent transaction
 // A group is the transactions of one entry.
 type group struct {
 	first, last uint64
-	term        uint64 // of the leadership in which it was checked for conflicts
+	term        uint64       // of the leadership in which it was checked for conflicts
 	ops         [][]byte     // of each
 	size        int          // of ops together
 	fresh       [][]freshRow // what they leave behind, for the cache
-	drops       bool       // it drops stretches
+	drops       bool         // it drops stretches
 	done        chan struct{}
 	index       uint64
 	err         error

@@ -123,7 +123,7 @@ const longestWait = time.Minute
 // and everything else ends with its rows.
 func (s *System) FinishNamespace(tx *storage.Tx, j schedule.Job) error {
 	return s.Mounts.Spaces.Finish(tx, j, func(tx *storage.Tx, n *mount.Namespace, after string) (r mount.Rest, err error) {
-		wait := false
+		var wait bool
 		if r.After, wait, err = s.Leases.Empty(tx, after, n.Forced); wait {
 			r.Again = s.Leases.Now().Add(min(endPause<<min(j.Attempts, 8), longestWait))
 		}

@@ -58,7 +58,7 @@ const noAutoJoin = "nodes are not looked for: give leader_api_addr, with one ret
 
 func (s *Storage) addRetryJoin(d *decoder, e entry) {
 	if len(s.RetryJoin) == 0 {
-		d.warn(e.pos, "%q is not served by this build: this node runs alone and does not join the others", e.key)
+		d.warn(e.pos, "%q is not acted on by this build: run \"fastness operator raft join\" on this node", e.key)
 	}
 	for _, n := range blocksOf(e.value) {
 		var j RetryJoin
