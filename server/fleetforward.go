@@ -26,10 +26,13 @@ const leaderTime = 20 * time.Second
 // answer serves a request on one of several nodes. What reads is answered here,
 // by rows that show all that was acknowledged anywhere; the leader does the rest.
 func (f *Fleet) answer(ctx context.Context, w http.ResponseWriter, x *exchange) (*wire.Reply, error) {
-	if f.server.tellsOfThisNode(x) {
+	route := f.server.sysRoute(x)
+	if route.Sealed && route.Place == engine.AnyNode { // of this node, with or without a leader
 		return f.server.answerHere(ctx, w, x)
 	}
-	x.kept = keepBody(w, x)
+	if !route.Uploads { // a file is of any size, and is not sent on
+		x.kept = keepBody(w, x)
+	}
 	if x.door.forwarded && !f.active() {
 		return f.forward(ctx, w, x)
 	}
@@ -37,6 +40,13 @@ func (f *Fleet) answer(ctx context.Context, w http.ResponseWriter, x *exchange) 
 	defer cancel()
 	if err := f.server.store.Fresh(bounded); err != nil {
 		return nil, noLeader(err)
+	}
+	if route.Uploads {
+		rep, err := f.server.answerHere(ctx, w, x)
+		if errors.Is(err, storage.ErrNotLeader) {
+			err = engine.Status(http.StatusServiceUnavailable, "this node does not lead, and files are not sent on: ask the node that sys/leader names")
+		}
+		return rep, err
 	}
 	if !f.active() {
 		elsewhere, err := f.elsewhere(ctx, x)
@@ -61,15 +71,18 @@ func noLeader(err error) error {
 	return err
 }
 
-// tellsOfThisNode says whether a request is about the node that was asked, and
-// answered whether or not the cluster has a leader.
-func (s *Server) tellsOfThisNode(x *exchange) bool {
+// sysRoute is the route of a request to sys in the root namespace, found without
+// any rows; the zero route for all others.
+func (s *Server) sysRoute(x *exchange) engine.RouteInfo {
 	rest, ok := strings.CutPrefix(x.q.Path, "sys/")
 	if !ok || x.q.Namespace != "" {
-		return false
+		return engine.RouteInfo{}
 	}
 	m, err := s.sysInstance.Find(x.q.Op, rest)
-	return err == nil && m.Info.Sealed && m.Info.Place == engine.AnyNode
+	if err != nil {
+		return engine.RouteInfo{}
+	}
+	return *m.Info
 }
 
 // elsewhere says whether only the leader can answer.
